@@ -71,7 +71,7 @@ start_machine() {
 }
 
 wait_for_boot() {
-        local dir=$1 begin=$SECONDS init='' state
+        local dir=$1 begin=$SECONDS init='' state controllers
         until init=$(init_of "$SUPERVISOR"); do
                 boot_goes_on "$dir" "$begin"
                 sleep 0.05
@@ -85,14 +85,10 @@ wait_for_boot() {
                 sleep 0.1
         done
 
-        # shellcheck disable=SC2016 # expanded by the inner shell
-        nsenter -t "$init" -a /usr/bin/env -i bash -c '
-                if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
-                        cat /sys/fs/cgroup/cgroup.controllers
-                else
-                        cd /sys/fs/cgroup && echo *
-                fi' >"$dir/controllers"
-        note "the machine is up ($state) after $((SECONDS - begin)) s; cgroup controllers: $(cat "$dir/controllers")"
+        nsenter -t "$init" -a /usr/bin/env -i cat /sys/fs/cgroup/cgroup.controllers >"$dir/controllers"
+        adopt_cgroup "$dir" "$init"
+        controllers=$(<"$dir/controllers")
+        note "the machine is up ($state) after $((SECONDS - begin)) s; cgroup controllers: ${controllers:-none}"
 
         if [[ $state == degraded ]]; then
                 warn "units failed at boot:"
@@ -126,17 +122,27 @@ boot_transient() {
         start_machine "$TRANSIENT" setpriv --pdeathsig KILL
 }
 
+# Commands are to be inside the machine's part of the cgroup tree, as all processes of a real one are: there sd_pid_get_unit()
+# has an answer for them. For that they need a group that systemd in the machine takes for a unit of someone else's.
+adopt_cgroup() {
+        local dir=$1 init=$2 mountpoint path
+        mountpoint=$(findmnt --noheadings --first-only --types cgroup2 --output TARGET)
+        path=$(sed -n 's/^0:://p' "/proc/$init/cgroup")
+        mkdir -p "$mountpoint${path%/init.scope}/machine-exec.scope"
+        echo "$mountpoint${path%/init.scope}/machine-exec.scope" >"$dir/cgroup"
+}
+
 # exec_in NAME CMD…: as root, in an environment that owes nothing to the host's.
-exec_in() {
-        local dir init _
+exec_in() (
         dir=$(machine "$1")
         shift
         read -r init _ <"$dir/init"
-        nsenter -t "$init" -a /usr/bin/env -i -C /root \
+        echo "$BASHPID" >"$(<"$dir/cgroup")/cgroup.procs"
+        exec nsenter -t "$init" -a /usr/bin/env -i -C /root \
                 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=root LOGNAME=root \
                 SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM-dumb}" PYTHONDONTWRITEBYTECODE=1 \
                 MACHINE_CONTROLLERS="$(<"$dir/controllers")" "$@"
-}
+)
 
 # reinstall NAME: what a package's upgrade does.
 reinstall() {
