@@ -93,8 +93,8 @@ build_tree() {
         case $variant in
         '') ;;
         clang) options=(CC=clang) ;;
-        sanitize) options=(-Db_sanitize=address,undefined -Db_lundef=false -Dbuildtype=debug) ;;
-        fuzz) options=(CC=clang -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false) ;;
+        sanitize) options=('-Db_sanitize=address,undefined' -Db_lundef=false -Dbuildtype=debug) ;;
+        fuzz) options=(CC=clang -Dfuzz=true '-Db_sanitize=address,undefined' -Db_lundef=false) ;;
         *) fail "unknown build variant: $variant (there are clang, sanitize, fuzz)" ;;
         esac
         mkdir -p "$TREE/.machine"
