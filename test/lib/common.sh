@@ -19,22 +19,38 @@ fail() {
         exit 1
 }
 
+# interruptible CMD…: in a process of its own, so that a signal to this script is heeded at once and not when CMD is done.
+interruptible() {
+        local status=0
+        "$@" <&0 &
+        FOREGROUND=$!
+        wait $FOREGROUND || status=$?
+        FOREGROUND=
+        return $status
+}
+
 # step WHAT CMD…: runs a long command quietly, says how long it took, and shows its output if it fails.
 step() {
-        local what=$1 log begin=$SECONDS
+        local what=$1 begin=$SECONDS
         shift
-        log=$(mktemp "$CACHE/tmp/step.XXXXXX")
-        CLEANUP_FILES+=("$log")
         note "$what ..."
-        if "$@" >"$log" 2>&1 </dev/null; then
+        if interruptible "$@" >"$TMP/step" 2>&1 </dev/null; then
                 note "$what: done, $((SECONDS - begin)) s"
-                rm -f "$log"
         else
-                tail -n 60 "$log" >&2
-                rm -f "$log"
+                tail -n 60 "$TMP/step" >&2
                 fail "$what: failed after $((SECONDS - begin)) s (the end of its output is above)"
         fi
 }
+
+# kill_below PID: a process and all that it started.
+kill_below() {
+        local child children=()
+        read -r -a children <"/proc/$1/task/$1/children" || :
+        kill -KILL "$1" || :
+        for child in "${children[@]}"; do
+                kill_below "$child"
+        done
+} 2>/dev/null
 
 # started PID: when that process began. A pid with its start time names a process for good; a pid alone is used again.
 started() {
@@ -96,9 +112,20 @@ host_install() {
 }
 
 prepare_cache() {
-        local free
+        local free stale pid
         mkdir -p "$CACHE"/{tmp,roots,layers,debs,machines,locks}
         [[ $CACHE != *[:,\\]* ]] || fail "$CACHE: overlayfs cannot take a path with a colon, comma or backslash"
+
+        # One directory for all that this process needs for a while, named so that one left behind can be told.
+        TMP=$CACHE/tmp/$$-$(started $$)
+        mkdir "$TMP"
+        for stale in "$CACHE"/tmp/*; do
+                pid=${stale##*/}
+                [[ $(started "${pid%-*}") == "${pid#*-}" ]] || rm -rf --one-file-system "$stale"
+        done
+
         free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)
-        ((free >= 3000)) || warn "only $free MB free in $CACHE; a root with room to work takes about 3000 MB (POSTD_MACHINE_CACHE= names another place)"
+        ((free >= 3000)) ||
+                warn "only $free MB free in $CACHE; a root with room to work takes about 3000 MB" \
+                        "(POSTD_MACHINE_CACHE= names another place)"
 }
