@@ -3,6 +3,7 @@
 #
 # Messages, locks and the check of the host, for all verbs of test/machine.
 
+# shellcheck disable=SC2034 # some are for the other parts
 if [[ -t 2 && -z ${NO_COLOR-} ]]; then
         BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'
 else
@@ -37,7 +38,7 @@ step() {
         if interruptible "$@" >"$TMP/step" 2>&1 </dev/null; then
                 note "$what: done, $((SECONDS - begin)) s"
         else
-                tail -n 60 "$TMP/step" >&2
+                tail -n 100 "$TMP/step" >&2
                 fail "$what: failed after $((SECONDS - begin)) s (the end of its output is above)"
         fi
 }
@@ -88,10 +89,13 @@ locked() {
         return $status
 }
 
+need_root() {
+        ((EUID == 0)) || fail "needs root (namespaces, mounts, chroot): try sudo $0"
+}
+
 prepare_host() {
         local missing=() pair command package
-        ((EUID == 0)) || fail "needs root (namespaces, mounts, chroot): try sudo $0"
-
+        need_root
         for pair in debootstrap:debootstrap systemd-nspawn:systemd-container setpriv:util-linux unshare:util-linux \
                 flock:util-linux tar:tar; do
                 command=${pair%:*} package=${pair#*:}
@@ -111,8 +115,13 @@ host_install() {
         apt-get update && apt-get install -y --no-install-recommends "$@"
 }
 
+in_use() {
+        local pid=${1##*/}
+        [[ $(started "${pid%-*}") == "${pid#*-}" ]]
+}
+
 prepare_cache() {
-        local free stale pid
+        local free stale
         mkdir -p "$CACHE"/{tmp,roots,layers,debs,machines,locks}
         [[ $CACHE != *[:,\\]* ]] || fail "$CACHE: overlayfs cannot take a path with a colon, comma or backslash"
 
@@ -120,8 +129,7 @@ prepare_cache() {
         TMP=$CACHE/tmp/$$-$(started $$)
         mkdir "$TMP"
         for stale in "$CACHE"/tmp/*; do
-                pid=${stale##*/}
-                [[ $(started "${pid%-*}") == "${pid#*-}" ]] || rm -rf --one-file-system "$stale"
+                in_use "$stale" || rm -rf --one-file-system "$stale"
         done
 
         free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)

@@ -14,6 +14,7 @@
 machine() { echo "$CACHE/machines/$1"; }
 
 need_machine() {
+        # shellcheck disable=SC2153 # set by test/machine
         alive "$(machine "$NAME")/init" || fail "no machine $NAME is running (test/machine up boots one)"
 }
 
