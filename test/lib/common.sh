@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+#
+# Messages, locks and the check of the host, for all verbs of test/machine.
+
+if [[ -t 2 && -z ${NO_COLOR-} ]]; then
+        BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'
+else
+        BOLD='' RED='' GREEN='' DIM='' PLAIN=''
+fi
+
+# Whatever the script itself has to say goes to stderr: stdout belongs to the command that runs in the machine.
+say() { printf '%s\n' "$BOLD$*$PLAIN" >&2; }
+note() { printf '%s\n' "$DIM$*$PLAIN" >&2; }
+warn() { printf '%s\n' "${RED}warning:$PLAIN $*" >&2; }
+
+fail() {
+        printf '%s\n' "${RED}test/machine:$PLAIN $*" >&2
+        exit 1
+}
+
+# step WHAT CMD…: runs a long command quietly, says how long it took, and shows its output if it fails.
+step() {
+        local what=$1 log begin=$SECONDS
+        shift
+        log=$(mktemp "$CACHE/tmp/step.XXXXXX")
+        CLEANUP_FILES+=("$log")
+        note "$what ..."
+        if "$@" >"$log" 2>&1 </dev/null; then
+                note "$what: done, $((SECONDS - begin)) s"
+                rm -f "$log"
+        else
+                tail -n 60 "$log" >&2
+                rm -f "$log"
+                fail "$what: failed after $((SECONDS - begin)) s (the end of its output is above)"
+        fi
+}
+
+# started PID: when that process began. A pid with its start time names a process for good; a pid alone is used again.
+started() {
+        local stat
+        { stat=$(<"/proc/$1/stat"); } 2>/dev/null || return 1
+        stat=${stat##*) }
+        # shellcheck disable=SC2086 # the fields are wanted apart
+        set -- $stat
+        [[ $1 != Z ]] || return 1
+        echo "${20}"
+}
+
+# remember FILE PID, alive FILE: a process noted in a file, and whether it still is there.
+remember() {
+        echo "$2 $(started "$2")" >"$1"
+}
+
+alive() {
+        local pid start
+        { read -r pid start <"$1"; } 2>/dev/null || return 1
+        [[ $(started "$pid") == "$start" ]]
+}
+
+# locked FILE CMD…: runs a command while it is the only one to hold the lock.
+locked() {
+        local file=$1 fd status=0
+        shift
+        exec {fd}>"$file"
+        if ! flock --nonblock "$fd"; then
+                note "waiting for another run to finish (lock $file) ..."
+                flock "$fd"
+        fi
+        "$@" || status=$?
+        exec {fd}>&-
+        return $status
+}
+
+prepare_host() {
+        local missing=() pair command package
+        ((EUID == 0)) || fail "needs root (namespaces, mounts, chroot): try sudo $0"
+
+        for pair in debootstrap:debootstrap systemd-nspawn:systemd-container setpriv:util-linux unshare:util-linux \
+                flock:util-linux tar:tar; do
+                command=${pair%:*} package=${pair#*:}
+                command -v "$command" >/dev/null || missing+=("$package")
+        done
+
+        if ((${#missing[@]})); then
+                command -v apt-get >/dev/null ||
+                        fail "this host lacks ${missing[*]} (Debian's package names): please install them"
+                [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] || missing+=(debian-archive-keyring)
+                step "installing on the host: ${missing[*]}" host_install "${missing[@]}"
+        fi
+}
+
+host_install() {
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update && apt-get install -y --no-install-recommends "$@"
+}
+
+prepare_cache() {
+        local free
+        mkdir -p "$CACHE"/{tmp,roots,layers,debs,machines,locks}
+        [[ $CACHE != *[:,\\]* ]] || fail "$CACHE: overlayfs cannot take a path with a colon, comma or backslash"
+        free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)
+        ((free >= 3000)) || warn "only $free MB free in $CACHE; a root with room to work takes about 3000 MB (POSTD_MACHINE_CACHE= names another place)"
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+
+# lay DIR LOWER: makes DIR/root a writable directory tree out of LOWER ("layer:root", or "root" alone), whose changes go
+# to DIR/upper.
+lay() {
+        local dir=$1 lower=$2 top=${2%%:*}
+        mount -t overlay postd -o "lowerdir=$lower,upperdir=$dir/upper,workdir=$dir/work" "$dir/root" && return
+        # Where the cache lies on a file system that cannot carry an overlay's upper half (another overlay, as in many
+        # containers) a copy must do; a layer made there is a complete root itself.
+        echo "overlayfs does not mount on $dir: copying instead"
+        [[ -d $top/usr/src/postd ]] || top=${lower##*:}
+        cp -a --reflink=auto "$top/." "$dir/root"
+}
