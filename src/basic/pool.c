@@ -7,7 +7,7 @@
 
 #include "basic/fd.h"
 #include "basic/pool.h"
-#include "basic/time.h"
+#include "basic/usec.h"
 
 #define IDLE_SEC 5
 #define STACK_SIZE (256 * 1024)

@@ -9,7 +9,7 @@
 #include "basic/strv.h"
 #include "basic/test.h"
 #include "basic/text.h"
-#include "basic/time.h"
+#include "basic/usec.h"
 
 static void test_buf(void) {
         _cleanup_buf_ Buf b = BUF_INIT;

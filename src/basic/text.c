@@ -2,7 +2,7 @@
 
 #include "basic/buf.h"
 #include "basic/text.h"
-#include "basic/time.h"
+#include "basic/usec.h"
 
 int utf8_sequence(const char *s, size_t n) {
         const unsigned char *p = (const unsigned char *) s;

@@ -5,7 +5,7 @@
  * basic/ini.h; a configuration with an error is refused as a whole. */
 
 #include <stdio.h>
-#include "basic/time.h"
+#include "basic/usec.h"
 
 typedef enum DeliverMethod {
         DELIVER_MBOX,

@@ -5,7 +5,7 @@
  * and what became of a recipient. Strings are owned; NULL means absent (an empty reverse-path is ""). */
 
 #include <systemd/sd-id128.h>
-#include "basic/time.h"
+#include "basic/usec.h"
 #include "envelope/queue-id.h"
 
 #define UID_UNKNOWN ((uid_t) -1)

@@ -4,7 +4,7 @@
 /* Queue ids: 16 characters of a base-32 alphabet without look-alikes, 44 bits of milliseconds since 1970 and 36
  * random bits. They sort by time, are never used again on any host, and are safe in file names and headers. */
 
-#include "basic/time.h"
+#include "basic/usec.h"
 
 #define QUEUE_ID_LENGTH 16U
 

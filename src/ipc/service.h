@@ -6,7 +6,7 @@
 
 #include <systemd/sd-event.h>
 #include <systemd/sd-varlink.h>
-#include "basic/time.h"
+#include "basic/usec.h"
 
 /* An event loop that ends on SIGTERM and SIGINT and feeds the watchdog; SIGPIPE is ignored. */
 int service_event_new(sd_event **ret);

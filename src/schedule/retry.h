@@ -4,7 +4,7 @@
 /* When a deferred recipient is tried again, warned about and given up; and how that survives wrong clocks.
  * Pure. RFC 5321 4.5.4.1 asks for about 30 minutes between attempts and 4 to 5 days in all. */
 
-#include "basic/time.h"
+#include "basic/usec.h"
 
 typedef struct RetryPolicy {
         usec_t retry_min;     /* first interval, default 5min; doubles with each try */

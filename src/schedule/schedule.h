@@ -10,7 +10,7 @@
  * Destinations take turns, so that a long queue for one never holds up another. */
 
 #include "basic/heap.h"
-#include "basic/time.h"
+#include "basic/usec.h"
 
 typedef struct Scheduler Scheduler;
 typedef struct Destination Destination;

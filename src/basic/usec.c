@@ -2,7 +2,7 @@
 
 #include <stdio.h>
 
-#include "basic/time.h"
+#include "basic/usec.h"
 
 usec_t now_usec(clockid_t clock) {
         struct timespec ts;
