@@ -11,8 +11,8 @@
 #define POSTD_SPAWN_SOCKET POSTD_RUN_DIR "/io.postd.Spawn"
 #define POSTD_USERS_SOCKET POSTD_RUN_DIR "/io.postd.Users"   /* interface io.postd.Table */
 
-#define POSTD_SPOOL_DIR "/var/spool/postd/queue-manager"     /* see spool/store.h */
-#define POSTD_OFFLINE_DIR "/var/spool/postd/offline"         /* mode 3733; see postd-pickup(8) */
+#define POSTD_SPOOL_DIR "/var/spool/postd"                   /* 0700 postd; see spool/store.h */
+#define POSTD_OFFLINE_DIR "/var/spool/postd-offline"         /* 3733 postd-pickup:postd-offline; see postd-pickup(8) */
 
 #define POSTD_BUS_NAME "io.postd.Queue1"
 #define POSTD_BUS_PATH "/io/postd/Queue1"
