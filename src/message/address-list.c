@@ -213,7 +213,9 @@ AddressListResult address_list_next(AddressListReader *r, AddressItem *ret) {
                                 builder_reset(&b);
                         else
                                 b.at = false;
-                } else
+                } else if (special == ';')
+                        broken = true;
+                else
                         builder_add(&b, r, t);
         }
 }

@@ -42,6 +42,7 @@ static void test_address_list(void) {
                 { "\"joe smith\"@example.com, <\"a,b\"@c>, \"x\"",           "\"joe smith\"@example.com|\"a,b\"@c|\"x\"*" },
                 { "Mary Smith <@node.test:mary@example.net>, , jdoe@test   . example", "mary@example.net|jdoe@test.example" },
                 { "<@a,@b:c@d>",                                             "c@d"                             },
+                { "<@a,@b:c;@d>",                                            "!<@a,@b:c;@d>"                   },
                 { "joe@[192.0.2.1], <joe@[IPv6:::1]>",                       "joe@[192.0.2.1]|joe@[IPv6:::1]"  },
                 { "jos\xc3\xa9@b\xc3\xbc" "cher.example",                    "jos\xc3\xa9@b\xc3\xbc" "cher.example" },
                 { "=?utf-8?Q?Jos=C3=A9?= <j@x>",                             "j@x"                             },
