@@ -87,7 +87,7 @@ static void test_fields(void) {
         }
 
         _cleanup_(envelope_done) Envelope e = ENVELOPE_INIT;
-        ASSERT_OK(offline_parse_fields(TOKEN "sender 0:\nrecipient 2:\xc3\xb6\n", strlen(TOKEN) + 26, &e));
+        ASSERT_OK(offline_parse_fields(TOKEN "sender 0:\nrecipient 2:\xc3\xb6\n", strlen(TOKEN) + 25, &e));
         ASSERT_TRUE(e.smtputf8);
 }
 
