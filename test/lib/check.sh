@@ -123,11 +123,13 @@ verb_unit() {
 
 verb_test() {
         local pattern=${1-}
+        COUNTING=1
         prepare
         unit_tests '' "$pattern"
         unit_tests sanitize "$pattern"
         integration_tests "$pattern"
         outside_tests "$pattern"
+        COUNTING=
         total
 }
 

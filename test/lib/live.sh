@@ -105,7 +105,7 @@ boot_goes_on() {
 # init_of PID: the process below PID that is PID 1 of a namespace of its own and has become systemd.
 init_of() {
         local child children=() nspid
-        read -r -a children <"/proc/$1/task/$1/children" || :
+        { read -r -a children <"/proc/$1/task/$1/children"; } 2>/dev/null || :
         for child in "${children[@]}"; do
                 nspid=$(sed -n 's/^NSpid:.*\t//p' "/proc/$child/status" 2>/dev/null) || continue
                 [[ $nspid == 1 && $(cat "/proc/$child/comm" 2>/dev/null) == systemd ]] || continue
