@@ -3,6 +3,7 @@
 #
 # Messages, locks and the check of the host, for all verbs of test/machine.
 
+# shellcheck disable=SC2034 # some are for the other parts
 if [[ -t 2 && -z ${NO_COLOR-} ]]; then
         BOLD=$'\e[1m' RED=$'\e[31m' GREEN=$'\e[32m' DIM=$'\e[2m' PLAIN=$'\e[0m'
 else
@@ -19,22 +20,38 @@ fail() {
         exit 1
 }
 
+# interruptible CMD…: in a process of its own, so that a signal to this script is heeded at once and not when CMD is done.
+interruptible() {
+        local status=0
+        "$@" <&0 &
+        FOREGROUND=$!
+        wait $FOREGROUND || status=$?
+        FOREGROUND=
+        return $status
+}
+
 # step WHAT CMD…: runs a long command quietly, says how long it took, and shows its output if it fails.
 step() {
-        local what=$1 log begin=$SECONDS
+        local what=$1 begin=$SECONDS
         shift
-        log=$(mktemp "$CACHE/tmp/step.XXXXXX")
-        CLEANUP_FILES+=("$log")
         note "$what ..."
-        if "$@" >"$log" 2>&1 </dev/null; then
+        if interruptible "$@" >"$TMP/step" 2>&1 </dev/null; then
                 note "$what: done, $((SECONDS - begin)) s"
-                rm -f "$log"
         else
-                tail -n 60 "$log" >&2
-                rm -f "$log"
+                tail -n 100 "$TMP/step" >&2
                 fail "$what: failed after $((SECONDS - begin)) s (the end of its output is above)"
         fi
 }
+
+# kill_below PID: a process and all that it started.
+kill_below() {
+        local child children=()
+        read -r -a children <"/proc/$1/task/$1/children" || :
+        kill -KILL "$1" || :
+        for child in "${children[@]}"; do
+                kill_below "$child"
+        done
+} 2>/dev/null
 
 # started PID: when that process began. A pid with its start time names a process for good; a pid alone is used again.
 started() {
@@ -72,10 +89,13 @@ locked() {
         return $status
 }
 
+need_root() {
+        ((EUID == 0)) || fail "needs root (namespaces, mounts, chroot): try sudo $0"
+}
+
 prepare_host() {
         local missing=() pair command package
-        ((EUID == 0)) || fail "needs root (namespaces, mounts, chroot): try sudo $0"
-
+        need_root
         for pair in debootstrap:debootstrap systemd-nspawn:systemd-container setpriv:util-linux unshare:util-linux \
                 flock:util-linux tar:tar; do
                 command=${pair%:*} package=${pair#*:}
@@ -95,10 +115,25 @@ host_install() {
         apt-get update && apt-get install -y --no-install-recommends "$@"
 }
 
+in_use() {
+        local pid=${1##*/}
+        [[ $(started "${pid%-*}") == "${pid#*-}" ]]
+}
+
 prepare_cache() {
-        local free
-        mkdir -p "$CACHE"/{tmp,roots,layers,debs,machines,locks}
+        local free stale
+        mkdir -p "$CACHE"/{roots,layers,debs,locks} "$LIVE"/{tmp,machines}
         [[ $CACHE != *[:,\\]* ]] || fail "$CACHE: overlayfs cannot take a path with a colon, comma or backslash"
+
+        # One directory for all that this process needs for a while, named so that one left behind can be told.
+        TMP=$LIVE/tmp/$$-$(started $$)
+        mkdir "$TMP"
+        for stale in "$LIVE"/tmp/*; do
+                in_use "$stale" || rm -rf --one-file-system "$stale"
+        done
+
         free=$(df --output=avail --block-size=1M "$CACHE" | tail -n 1)
-        ((free >= 3000)) || warn "only $free MB free in $CACHE; a root with room to work takes about 3000 MB (POSTD_MACHINE_CACHE= names another place)"
+        ((free >= 3000)) ||
+                warn "only $free MB free in $CACHE; a root with room to work takes about 3000 MB" \
+                        "(POSTD_MACHINE_CACHE= names another place)"
 }

@@ -11,22 +11,23 @@
 #
 # A machine whose owner is gone is removed by the next run.
 
-machine() { echo "$CACHE/machines/$1"; }
+machine() { echo "$LIVE/machines/$1"; }
 
 need_machine() {
+        # shellcheck disable=SC2153 # set by test/machine
         alive "$(machine "$NAME")/init" || fail "no machine $NAME is running (test/machine up boots one)"
 }
 
 list_machines() {
         local dir
-        for dir in "$CACHE"/machines/*; do
+        for dir in "$LIVE"/machines/*; do
                 ! alive "$dir/owner" || echo "${dir##*/}"
         done
 }
 
 forget_dead_machines() {
         local dir
-        for dir in "$CACHE"/machines/*; do
+        for dir in "$LIVE"/machines/*; do
                 [[ -d $dir ]] || continue
                 alive "$dir/owner" || kill_machine "${dir##*/}"
         done
@@ -54,12 +55,10 @@ start_machine() {
         lower=${LAYER:+$LAYER:}$ROOT
 
         # Complete with its owner from the first moment, or another run would take it for a dead one.
-        new=$(mktemp -d "$CACHE/tmp/machine.XXXXXX")
-        CLEANUP_FILES+=("$new")
-        mkdir "$new"/{upper,work,root}
-        chmod 0755 "$new"
+        new=$TMP/machine
+        mkdir -p "$new"/{upper,work,root}
         remember "$new/owner" $$
-        [[ -n ${MACHINE_BARE-} ]] || stage "$new/tree.tar"
+        [[ -n ${MACHINE_BARE-} ]] || interruptible stage "$new/tree.tar"
         mv -T "$new" "$dir" 2>/dev/null || fail "a machine $name exists already"
 
         note "booting the machine $name ..."
@@ -79,7 +78,7 @@ wait_for_boot() {
         remember "$dir/init" "$init"
 
         # Not at once: PID 1 answers only after its first steps.
-        until state=$(nsenter -t "$init" -a /usr/bin/env -i timeout 100 systemctl is-system-running --wait 2>/dev/null) ||
+        until state=$(nsenter -t "$init" -a /usr/bin/env -i systemctl is-system-running 2>/dev/null) ||
                 [[ $state == degraded ]]; do
                 boot_goes_on "$dir" "$begin"
                 sleep 0.1
@@ -105,8 +104,9 @@ boot_goes_on() {
 
 # init_of PID: the process below PID that is PID 1 of a namespace of its own and has become systemd.
 init_of() {
-        local child nspid
-        for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+        local child children=() nspid
+        { read -r -a children <"/proc/$1/task/$1/children"; } 2>/dev/null || :
+        for child in "${children[@]}"; do
                 nspid=$(sed -n 's/^NSpid:.*\t//p' "/proc/$child/status" 2>/dev/null) || continue
                 [[ $nspid == 1 && $(cat "/proc/$child/comm" 2>/dev/null) == systemd ]] || continue
                 echo "$child"
@@ -132,27 +132,28 @@ adopt_cgroup() {
         echo "$mountpoint${path%/init.scope}/machine-exec.scope" >"$dir/cgroup"
 }
 
-# exec_in NAME CMD…: as root, in an environment that owes nothing to the host's.
-exec_in() (
+# exec_in NAME CMD…: becomes a command in the machine, as root, in an environment that owes nothing to the host's.
+exec_in() {
+        local dir init _
         dir=$(machine "$1")
         shift
         read -r init _ <"$dir/init"
         echo "$BASHPID" >"$(<"$dir/cgroup")/cgroup.procs"
-        exec nsenter -t "$init" -a /usr/bin/env -i -C /root \
+        exec nsenter -t "$init" -a /usr/bin/env -i --default-signal -C /root \
                 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root USER=root LOGNAME=root \
                 SHELL=/bin/bash LANG=C.UTF-8 TERM="${TERM-dumb}" PYTHONDONTWRITEBYTECODE=1 \
                 MACHINE_CONTROLLERS="$(<"$dir/controllers")" "$@"
-)
+}
 
 # reinstall NAME: what a package's upgrade does.
 reinstall() {
         local dir init _
         dir=$(machine "$1")
         read -r init _ <"$dir/init"
-        stage "$dir/tree.tar"
+        interruptible stage "$dir/tree.tar"
         nsenter -t "$init" -a tar -C / -x --no-overwrite-dir --keep-directory-symlink <"$dir/tree.tar"
         # shellcheck disable=SC2046 # a list
-        exec_in "$1" bash -s live $(tar -tf "$dir/tree.tar") <"$LIB/settle"
+        interruptible exec_in "$1" bash -s live $(tar -tf "$dir/tree.tar") <"$LIB/settle"
         note "installed into $1"
 }
 
@@ -196,13 +197,17 @@ gone_within() {
         done
 }
 
+# Whatever is left in the machine's cgroups ends with them: killed while it starts, nspawn leaves its child behind.
 remove_cgroups() {
-        local cgroup try
-        for cgroup in /sys/fs/cgroup/postd-machine/"$1" /sys/fs/cgroup/*/postd-machine/"$1"; do
-                [[ -d $cgroup ]] || continue
-                for try in 1 2 3 4 5; do
-                        find "$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null && break
-                        sleep "0.$try" # the last processes are still leaving
+        local cgroup try pids
+        [[ ! -d /run/systemd/system ]] || systemctl kill --signal=KILL "postd-machine-$1.scope" 2>/dev/null || :
+        for cgroup in /sys/fs/cgroup/postd-machine/"$1" /sys/fs/cgroup/{unified,systemd}/postd-machine/"$1"; do
+                for ((try = 0; try < 50; try++)); do
+                        [[ -d $cgroup ]] || break
+                        mapfile -t pids < <(find "$cgroup" -name cgroup.procs -exec cat {} + 2>/dev/null)
+                        ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || :
+                        find "$cgroup" -depth -type d -exec rmdir {} \; 2>/dev/null || :
+                        [[ ! -d $cgroup ]] || sleep 0.1
                 done
                 rmdir --ignore-fail-on-non-empty "${cgroup%/*}" 2>/dev/null || :
         done

@@ -19,11 +19,10 @@ ensure_root() {
 }
 
 build_root() {
-        local new=$CACHE/tmp/root-$ROOT_KEY packages begin=$SECONDS
+        local new=$TMP/root packages begin=$SECONDS
         [[ ! -d $ROOT ]] || return 0
         say "making the root of the test machine in $CACHE (once; two to four minutes)"
         forget_old_roots
-        rm -rf --one-file-system "$new" # of an interrupted run: we hold the lock
         mkdir "$new"
         mapfile -t packages < <(packages_of_root)
         step "  unpacking Debian trixie" in_namespaces "$LIB/root-build" bootstrap "$new" "$CACHE/debs"
@@ -56,16 +55,15 @@ ensure_layer() {
 }
 
 build_layer() {
-        local new=$CACHE/tmp/layer
+        local new=$TMP/layer
         [[ ! -d $LAYER ]] || return 0
-        rm -rf --one-file-system "$new"
         mkdir -p "$new"/{upper,work,root}
         # shellcheck disable=SC2016 # expanded by the inner shell
         step "adding packages: $*" in_namespaces bash -c '
                 set -e
                 new=$1 root=$2 lib=$3 debs=$4
                 shift 4
-                . "$lib/overlay.sh"
+                . "$lib/mounts.sh"
                 lay "$new" "$root"
                 "$lib/root-build" add "$new/root" "$debs" "$@"
                 mountpoint -q "$new/root" || { rmdir "$new/upper"; mv -T "$new/root" "$new/upper"; }
@@ -77,8 +75,7 @@ build_layer() {
 # in_root CMD…: a command in the shared root, not booted, with this tree writable at /usr/src/postd.
 in_root() {
         local scratch status=0
-        scratch=$(mktemp -d "$CACHE/tmp/scratch.XXXXXX")
-        CLEANUP_FILES+=("$scratch")
+        scratch=$(mktemp -d "$TMP/scratch.XXXXXX")
         chmod 1777 "$scratch"
         unshare --mount --pid --net --ipc --uts --fork --kill-child --propagation slave \
                 "$LIB/root-enter" "$ROOT" "$TREE" "$scratch" "$@" || status=$?
