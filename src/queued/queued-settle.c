@@ -7,6 +7,7 @@
 #include "basic/text.h"
 #include "queued/queued-event.h"
 #include "queued/queued-report.h"
+#include "queued/queued-route.h"
 #include "queued/queued-settle.h"
 #include "queued/queued-store.h"
 
@@ -18,6 +19,18 @@ Outcome *outcome_free(Outcome *o) {
         free(o->text);
         free(o->remote_host);
         return mfree(o);
+}
+
+/* Back to waiting, under the destination that it was tried for. */
+void recipient_wait(Manager *manager, Recipient *r, usec_t due) {
+        char destination[DESTINATION_MAX];
+        int k;
+
+        if (r->message->held)
+                return;
+        k = scheduler_add(manager->scheduler, &r->job, recipient_destination(manager, r, destination), due);
+        if (k < 0)
+                log_error_errno(k, "Cannot schedule %s of message %s: %m", r->address, r->message->id.s);
 }
 
 static bool notify_wanted(const Recipient *r, NotifyFlags flag) {
@@ -56,14 +69,12 @@ static void settle_outcome(Manager *manager, Recipient *r, const Outcome *templa
                 log_oom();
                 outcome_free(o);
                 r->repeated = true;
-                r->phase = PHASE_WAITING;
-                (void) scheduler_add(manager->scheduler, &r->job, "local", clock.boottime + AGAIN_USEC);
-                message_close(manager, r->message);
+                settle_untried(manager, r, AGAIN_USEC);
                 return;
         }
         o->attempted = clock.realtime;
         o->age = recipient_age(r, clock.boottime);
-        if (o->state == RECIPIENT_PENDING && !o->untried) {
+        if (o->state == RECIPIENT_PENDING) {
                 RetryPolicy policy = manager_retry_policy(manager);
 
                 if (retry_expired(&policy, o->age))
@@ -86,9 +97,10 @@ void settle(Manager *manager, Recipient *r, DeliveryResult result, EnhancedStatu
         settle_outcome(manager, r, &o, text, remote_host);
 }
 
-void settle_untried(Manager *manager, Recipient *r, usec_t retry_in, EnhancedStatus status, const char *text) {
-        Outcome o = { .state = RECIPIENT_PENDING, .status = status, .untried = true, .retry_in = retry_in };
-        settle_outcome(manager, r, &o, text, NULL);
+void settle_untried(Manager *manager, Recipient *r, usec_t retry_in) {
+        r->phase = PHASE_WAITING;
+        recipient_wait(manager, r, now_usec(CLOCK_BOOTTIME) + retry_in);
+        message_close(manager, r->message);
 }
 
 void settle_removed(Manager *manager, Recipient *r) {
@@ -127,7 +139,7 @@ static usec_t retry_in(const Manager *manager, const Recipient *r) {
         uint64_t random = (uint64_t) (uintptr_t) r * UINT64_C(0x9E3779B97F4A7C15) ^ o->attempted * UINT64_C(0xBF58476D1CE4E5B9);
         RetryPolicy policy = manager_retry_policy(manager);
 
-        return o->retry_in ?: retry_interval(&policy, r->tries + 1U, o->age, random ^ random >> 29);
+        return retry_interval(&policy, r->tries + 1U, o->age, random ^ random >> 29);
 }
 
 static int add_record(RecordSet *set, const Recipient *r, usec_t due) {
@@ -138,7 +150,7 @@ static int add_record(RecordSet *set, const Recipient *r, usec_t due) {
                 .type = RECORD_ATTEMPT,
                 .index = r->index,
                 .state = o->state,
-                .tries = r->tries + !o->untried,
+                .tries = r->tries + 1U,
                 .attempted = o->attempted,
                 .due = due,
                 .age = o->age,
@@ -150,18 +162,6 @@ static int add_record(RecordSet *set, const Recipient *r, usec_t due) {
         return record_set_add(set, &(Record) { .type = RECORD_DSN, .index = r->index, .dsn = r->dsn | o->report });
 }
 
-/* Back to waiting, under the destination that it was tried for. */
-static void recipient_wait(Manager *manager, Recipient *r, usec_t due) {
-        _cleanup_free_ char *destination = NULL;
-        int k;
-
-        k = recipient_destination(manager, r, &destination);
-        if (k >= 0)
-                k = scheduler_add(manager->scheduler, &r->job, destination, due);
-        if (k < 0)
-                log_error_errno(k, "Cannot schedule %s of message %s: %m", r->address, r->message->id.s);
-}
-
 static void written_one(Manager *manager, Message *m, Recipient *r, const RetryClock *clock) {
         Outcome *o = r->outcome;
 
@@ -171,13 +171,11 @@ static void written_one(Manager *manager, Message *m, Recipient *r, const RetryC
         } else {
                 usec_t in = retry_in(manager, r);
 
-                if (!o->untried)
-                        r->tries += r->tries < UINT16_MAX;
+                r->tries += r->tries < UINT16_MAX;
                 r->dsn |= o->report;
                 r->outcome = outcome_free(o);
                 r->phase = PHASE_WAITING;
-                if (!m->held)
-                        recipient_wait(manager, r, clock->boottime + in);
+                recipient_wait(manager, r, clock->boottime + in);
         }
         message_close(manager, m);
 }

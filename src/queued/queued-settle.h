@@ -14,8 +14,6 @@ struct Outcome {
         char *remote_host;
         usec_t attempted;         /* CLOCK_REALTIME */
         usec_t age;               /* then */
-        bool untried;             /* deferred without an attempt: no try is counted */
-        usec_t retry_in;          /* of a deferral; 0: by the policy */
         DsnKind report;           /* to be made before this is written */
         bool reporting, writing;
 };
@@ -26,8 +24,11 @@ Outcome *outcome_free(Outcome *o);
  * text is anybody's. */
 void settle(Manager *manager, Recipient *r, DeliveryResult result, EnhancedStatus status, const char *text, const char *remote_host);
 
-/* No attempt could be made: try again in a while, nothing is counted. */
-void settle_untried(Manager *manager, Recipient *r, usec_t retry_in, EnhancedStatus status, const char *text);
+/* No attempt could be made: try again in a while. Nothing is counted, written or told. */
+void settle_untried(Manager *manager, Recipient *r, usec_t retry_in);
+
+/* PHASE_WAITING, in the scheduler until due (CLOCK_BOOTTIME); not if the message is held. */
+void recipient_wait(Manager *manager, Recipient *r, usec_t due);
 
 /* An administrator or the sender takes the recipient out. It must be waiting; the message is open as above. */
 void settle_removed(Manager *manager, Recipient *r);
