@@ -12,12 +12,12 @@
 #include "basic/pool.h"
 #include "config/config.h"
 #include "queued/queued-message.h"
-#include "route/route.h"
 #include "schedule/retry.h"
 #include "schedule/schedule.h"
 #include "spool/store.h"
 
 typedef struct Users Users;
+typedef struct Router Router;
 typedef struct Sessions Sessions;
 typedef struct Reports Reports;
 typedef struct Loader Loader;

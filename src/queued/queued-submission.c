@@ -121,7 +121,7 @@ static int parse_context(const Listener *l, sd_json_variant *v, Origin *o) {
 
 /* Reverse-path without angle brackets; empty is <>. */
 static bool sender_ok(const char *sender) {
-        return isempty(sender) || address_is_valid(sender);
+        return isempty(sender) || address_valid(sender, ADDRESS_UTF8 | ADDRESS_UNQUALIFIED);
 }
 
 /* Check: one look-up per recipient, answered together. */
@@ -199,7 +199,7 @@ static int check_start(Listener *l, sd_varlink *link, const Origin *origin, cons
                 c->items[i].address = sd_json_variant_is_string(v) ? strdup(sd_json_variant_string(v)) : NULL;
         }
         for (size_t i = 0; i < n; i++) {
-                if (c->items[i].address && address_is_valid(c->items[i].address))
+                if (c->items[i].address && address_valid(c->items[i].address, ADDRESS_UTF8 | ADDRESS_UNQUALIFIED))
                         route_check(l->manager, origin, sender, c->items[i].address, on_checked, c->items + i);
                 else
                         on_checked(l->manager, c->items + i, &(CheckReply) { CHECK_REJECT, 553, STATUS(5, 1, 3), "Bad recipient address syntax" });
@@ -372,7 +372,7 @@ static int parse_recipient(sd_json_variant *v, Envelope *e) {
         r = sd_json_dispatch(v, fields, 0, &p);
         if (r < 0)
                 return r;
-        if (!address_is_valid(p.address) || (p.original && !string_ok(p.original, PARAMETER_MAX)))
+        if (!address_valid(p.address, ADDRESS_UTF8 | ADDRESS_UNQUALIFIED) || (p.original && !string_ok(p.original, PARAMETER_MAX)))
                 return -EINVAL;
         if (p.notify) {
                 r = notify_from_string(p.notify, &notify);
