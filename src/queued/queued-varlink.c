@@ -490,7 +490,7 @@ static int method_status(sd_varlink *link, sd_json_variant *v, sd_varlink_method
         static const sd_json_dispatch_field fields[] = { {} };
         _cleanup_(sd_json_variant_unrefp) sd_json_variant *paused = NULL, *destinations = NULL;
         Manager *m = userdata;
-        uint64_t bytes = 0;
+        uint64_t bytes = 0, inodes;
         uid_t uid;
         int r;
 
@@ -514,7 +514,7 @@ static int method_status(sd_varlink *link, sd_json_variant *v, sd_varlink_method
                 r = scheduler_foreach_destination(m->scheduler, add_destination, &destinations);
         if (r < 0)
                 return r;
-        (void) store_free_space(m->store, &bytes, NULL);
+        (void) store_free_space(m->store, &bytes, &inodes);
         return sd_varlink_replybo(link,
                                   SD_JSON_BUILD_PAIR_STRING("version", POSTD_VERSION),
                                   SD_JSON_BUILD_PAIR_STRING("hostName", m->config->host_name),
