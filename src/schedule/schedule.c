@@ -26,6 +26,7 @@ struct Destination {
         uint32_t n_slots; /* taken */
         uint32_t n_in_flight;
         uint32_t probe; /* slot of the attempt that decides after trouble */
+        bool probe_failed; /* and the jobs that share its fate are not all out yet */
         bool ready, remembered, paused;
         char name[];
 };
@@ -229,6 +230,17 @@ static void destination_release(Destination *d) {
                 destination_free(s->remembered.first);
 }
 
+static void destination_forget_probe(Destination *d) {
+        d->probe = SLOT_NONE;
+        d->probe_failed = false;
+}
+
+static void destination_forget_trouble(Destination *d) {
+        d->failures = 0;
+        d->not_before = 0;
+        destination_forget_probe(d);
+}
+
 int scheduler_add(Scheduler *s, Job *j, const char *destination, usec_t due) {
         Destination *d;
         int r;
@@ -267,7 +279,7 @@ void scheduler_remove(Scheduler *s, Job *j) {
                         d->n_slots--;
                         s->slots_free[s->n_slots_free++] = j->slot;
                         if (d->probe == j->slot)
-                                d->probe = SLOT_NONE;
+                                destination_forget_probe(d);
                 }
         } else
                 heap_remove(&d->waiting, j);
@@ -315,18 +327,31 @@ Job *scheduler_next(Scheduler *s, usec_t now) {
         return j;
 }
 
-Job *scheduler_next_same(Scheduler *s, Job *first, usec_t now) {
+static Job *join(Scheduler *s, Job *first, usec_t now) {
         Destination *d = first->destination;
-
-        assert(d && first->slot != SLOT_NONE);
-        s->now = now;
         Job *j = heap_peek(&d->waiting);
-        /* A probe goes alone. */
-        if (!j || j->due > now || d->failures > 0 || d->paused || s->paused)
+
+        s->now = now;
+        if (!j || j->due > now)
                 return NULL;
         start(s, d, j, first->slot);
         destination_changed(d);
         return j;
+}
+
+Job *scheduler_next_same(Scheduler *s, Job *first, usec_t now) {
+        const Destination *d = first->destination;
+
+        assert(d && first->slot != SLOT_NONE);
+        /* A probe goes alone. */
+        return d->failures > 0 || d->paused || s->paused ? NULL : join(s, first, now);
+}
+
+Job *scheduler_next_failed(Scheduler *s, Job *first, usec_t now) {
+        const Destination *d = first->destination;
+
+        assert(d && first->slot != SLOT_NONE);
+        return d->failures > 0 && d->probe == first->slot ? join(s, first, now) : NULL;
 }
 
 usec_t scheduler_deadline(Scheduler *s, usec_t now) {
@@ -347,8 +372,9 @@ static void destination_trouble(Destination *d, bool probe) {
         Scheduler *s = d->scheduler;
         usec_t interval = s->policy.backoff_min;
 
-        if (d->failures > 0 && !probe)
+        if (d->failures > 0 && (!probe || d->probe_failed))
                 return;
+        d->probe_failed = probe;
         for (uint32_t i = 0; i < d->failures && interval < s->policy.backoff_max; i++)
                 interval = usec_add(interval, interval);
         interval = MIN(interval, s->policy.backoff_max);
@@ -365,9 +391,7 @@ void scheduler_done(Scheduler *s, Job *j, JobOutcome outcome, usec_t now) {
         s->now = now;
         switch (outcome) {
         case JOB_OK:
-                d->failures = 0;
-                d->not_before = 0;
-                d->probe = SLOT_NONE;
+                destination_forget_trouble(d);
                 break;
         case JOB_TROUBLE:
                 destination_trouble(d, d->probe == j->slot);
@@ -386,9 +410,7 @@ static int destination_flush(Destination *d, usec_t now) {
                 Job *j = d->waiting.items[i];
                 j->due = MIN(j->due, now);
         }
-        d->failures = 0;
-        d->not_before = 0;
-        d->probe = SLOT_NONE;
+        destination_forget_trouble(d);
         destination_changed(d);
         destination_release(d);
         return n;

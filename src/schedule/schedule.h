@@ -47,6 +47,12 @@ Job *scheduler_next(Scheduler *s, usec_t now);
 /* Another job of the same destination that is due, for a call that takes several; counts against the same slot as first. */
 Job *scheduler_next_same(Scheduler *s, Job *first, usec_t now);
 
+/* A destination whose probe fails has failed for everything that is due there: else a long queue for a dead host would
+ * get one attempt per back-off, and never expire. Between the probe's end and its scheduler_done(JOB_TROUBLE), take
+ * these one after another (all or some, now or from the event loop), record the probe's result for each, end each with
+ * scheduler_done(JOB_TROUBLE) and add it again for its own next time. NULL if first was no probe, or no more are due. */
+Job *scheduler_next_failed(Scheduler *s, Job *first, usec_t now);
+
 /* When scheduler_next() may find something next: a time, 0 for now, USEC_INFINITY for never (until something changes). */
 usec_t scheduler_deadline(Scheduler *s, usec_t now);
 

@@ -128,6 +128,14 @@ static void test_backoff(void) {
                 ASSERT_TRUE(!scheduler_next(s, now));
                 ASSERT_TRUE(!scheduler_next_same(s, j, now));
                 ASSERT_EQ(scheduler_deadline(s, now), USEC_INFINITY);
+                /* All that are due there share its fate, which counts once. */
+                for (size_t k = 0; k < ELEMENTSOF(jobs) - 3; k++) {
+                        Job *other = scheduler_next_failed(s, j, now);
+                        ASSERT_TRUE(other);
+                        scheduler_done(s, other, JOB_TROUBLE, now);
+                        ASSERT_OK(scheduler_add(s, other, "relay:down", now + 1));
+                }
+                ASSERT_TRUE(!scheduler_next_failed(s, j, now));
                 scheduler_done(s, j, JOB_TROUBLE, now);
                 ASSERT_OK(scheduler_add(s, j, "relay:down", now));
                 info = info_of(s, "relay:down");
