@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include <pwd.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "address/address.h"
