@@ -3,10 +3,10 @@
 /* Reports about the fate of a message. Everything in them that came from outside (addresses, replies, host names, the
  * original) is cut, made harmless, or fenced by a boundary that does not occur in it. */
 
-#include <sys/stat.h>
-#include <systemd/sd-id128.h>
+#include <stdio.h>
 
 #include "basic/fd.h"
+#include "basic/random.h"
 #include "basic/text.h"
 #include "message/date.h"
 #include "message/dsn.h"
@@ -124,10 +124,10 @@ static int original_read(int fd, uint64_t size, bool full, Original *ret) {
 static int make_boundary(const Original *o, char ret[static SD_ID128_STRING_MAX]) {
         for (unsigned i = 0; i < 16; i++) {
                 sd_id128_t id;
-                int r = sd_id128_randomize(&id);
+                int r = random_id128(&id);
                 if (r < 0)
                         return r;
-                sd_id128_to_string(id, ret);
+                (void) snprintf(ret, SD_ID128_STRING_MAX, SD_ID128_FORMAT_STR, SD_ID128_FORMAT_VAL(id));
                 if (!memmem(o->data, o->size, ret, SD_ID128_STRING_MAX - 1))
                         return 0;
         }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "address/address.h"
+#include "basic/random.h"
 #include "basic/strv.h"
 #include "basic/text.h"
 #include "message/address-list.h"
@@ -90,7 +91,7 @@ int draft_open(Draft *d, const SendmailOptions *o) {
         Envelope *e = &d->envelope;
         int r;
 
-        r = sd_id128_randomize(&e->token);
+        r = random_id128(&e->token);
         if (r < 0)
                 return r;
         if (o->sender) {
