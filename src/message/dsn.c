@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "basic/fd.h"
-#include "basic/random.h"
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "message/date.h"
 #include "message/dsn.h"
@@ -124,7 +124,7 @@ static int original_read(int fd, uint64_t size, bool full, Original *ret) {
 static int make_boundary(const Original *o, char ret[static SD_ID128_STRING_MAX]) {
         for (unsigned i = 0; i < 16; i++) {
                 sd_id128_t id;
-                int r = random_id128(&id);
+                int r = id128_random(&id);
                 if (r < 0)
                         return r;
                 (void) snprintf(ret, SD_ID128_STRING_MAX, SD_ID128_FORMAT_STR, SD_ID128_FORMAT_VAL(id));

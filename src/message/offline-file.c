@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "message/offline-file.h"
 
@@ -127,10 +128,6 @@ static int parse_field(const char **p, const char *end, Field *ret) {
         return 0;
 }
 
-static unsigned hex_digit(char c) {
-        return c <= '9' ? c - '0' : c - 'a' + 10;
-}
-
 static int set_string(char **s, const char *value) {
         if (*s)
                 return -EBADMSG;
@@ -139,11 +136,7 @@ static int set_string(char **s, const char *value) {
 }
 
 static int set_token(Envelope *e, const char *value) {
-        if (!sd_id128_is_null(e->token) || strlen(value) != 32 || strspn(value, "0123456789abcdef") != 32)
-                return -EBADMSG;
-        for (size_t i = 0; i < 16; i++)
-                e->token.bytes[i] = hex_digit(value[2 * i]) << 4 | hex_digit(value[2 * i + 1]);
-        return sd_id128_is_null(e->token) ? -EBADMSG : 0;
+        return !sd_id128_is_null(e->token) || id128_parse(value, &e->token) < 0 ? -EBADMSG : 0;
 }
 
 static int apply_field(Envelope *e, NotifyFlags *notify, const Field *f) {

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "basic/fd.h"
-#include "basic/random.h"
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "ipc/names.h"
 #include "ipc/smtp-socket.h"
@@ -230,7 +230,7 @@ static int store(Delivery *d) {
         sd_id128_t other;
         int r;
 
-        r = random_id128(&other);
+        r = id128_random(&other);
         if (r < 0)
                 return r;
         r = store_one(d, &d->kept, d->draft.envelope.token);

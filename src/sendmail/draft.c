@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "address/address.h"
-#include "basic/random.h"
+#include "basic/id128.h"
 #include "basic/strv.h"
 #include "basic/text.h"
 #include "message/address-list.h"
@@ -91,7 +91,7 @@ int draft_open(Draft *d, const SendmailOptions *o) {
         Envelope *e = &d->envelope;
         int r;
 
-        r = random_id128(&e->token);
+        r = id128_random(&e->token);
         if (r < 0)
                 return r;
         if (o->sender) {

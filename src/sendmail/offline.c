@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "basic/fd.h"
-#include "basic/random.h"
+#include "basic/id128.h"
 #include "message/offline-file.h"
 #include "sendmail/offline.h"
 
@@ -14,7 +14,7 @@
 /* Names only have to differ; what a file is about stands inside. */
 static int make_name(const char *prefix, char name[static NAME_MAX_SIZE]) {
         sd_id128_t id;
-        int r = random_id128(&id);
+        int r = id128_random(&id);
         if (r < 0)
                 return r;
         (void) snprintf(name, NAME_MAX_SIZE, "%s" SD_ID128_FORMAT_STR, prefix, SD_ID128_FORMAT_VAL(id));
