@@ -227,6 +227,10 @@ int manager_new(Config *config, Manager **ret) {
                 r = reports_new(m, &m->reports);
         if (r >= 0)
                 r = sd_event_add_defer(m->event, &m->dispatch, on_dispatch, m);
+        if (r >= 0)
+                r = sd_event_add_defer(m->event, &m->settle, settle_pending, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->settle, SD_EVENT_OFF);
         if (r >= 0) /* behind everything else that the loop has to do */
                 r = sd_event_source_set_priority(m->dispatch, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)
@@ -290,6 +294,7 @@ int manager_run(Manager *m) {
 
         /* What is being written is finished and answered; the rest is found again at the next start. */
         m->stopping = true;
+        (void) settle_pending(NULL, m);
         if (m->loader)
                 loader_stop(m->loader);
         return r;
@@ -301,6 +306,7 @@ Manager *manager_free(Manager *m) {
 
         m->stopping = true;
         m->dispatch = sd_event_source_disable_unref(m->dispatch);
+        m->settle = sd_event_source_disable_unref(m->settle);
         m->pool = pool_free(m->pool);
         m->loader = loader_free(m->loader);
         m->sessions = sessions_free(m->sessions);

@@ -61,6 +61,8 @@ typedef struct Manager {
         uint64_t free_bytes;         /* of the spool, looked up at free_checked */
         usec_t free_checked;
 
+        Message *settling;           /* have outcomes to be looked at before the loop goes on */
+        sd_event_source *settle;
         Message *finished;           /* to be ended on disk with the next batch */
         struct FinishBatch *finishing;
 

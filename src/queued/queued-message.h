@@ -45,7 +45,7 @@ typedef struct Recipient {
 
 struct Message {
         QueueId id;
-        bool held, removing, finishing, null_sender;
+        bool held, removing, finishing, settling, null_sender;
         uid_t uid;                /* who submitted it on this host */
         sd_id128_t token;
         uint64_t size;
@@ -58,7 +58,7 @@ struct Message {
 
         StoreOp *ops, **last_op;  /* one at a time, in order */
         bool op_running;
-        Message *next_finished;
+        Message *next_finished, *next_settling;
 };
 
 /* A message read from disk or just written; takes over *q as its open state if keep_open, else only looks at it.
