@@ -33,8 +33,8 @@ static void print_event(const Postctl *p, sd_json_variant *v) {
                 (void) strftime(time, sizeof(time), "%H:%M:%S", &tm);
         printf("%s  %s%-9s%s", time, color_on(&p->terminal, color), strempty(name), color_off(&p->terminal, color));
         print_part("  ", json_string(v, "id"), "");
-        print_part("  from <", json_string(v, "sender"), ">");
-        print_part("  to <", json_string(v, "recipient"), ">");
+        print_part("  from ", json_string(v, "sender"), "");
+        print_part("  to ", json_string(v, "recipient"), "");
         print_part("  ", json_string(v, "status"), "");
         print_part("  ", json_string(v, "text"), "");
         if (streq(event, "lost"))
