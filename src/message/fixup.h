@@ -24,6 +24,5 @@ typedef struct MessageFixup {
 
 /* Appends the new header to *ret: all fields in their order with CRLF line ends, what was missing behind them, and the
  * empty line. Only what header_end() says is read of the data; the body follows as it is. What cannot be parsed stays as
- * it is. With Resent-From, a missing Resent-Date or Resent-Message-ID is what is added. 0 or -errno (-ENOMEM, no random
- * bits). */
+ * it is. A header with Resent- fields gets the Resent- forms instead (RFC 5322 3.6.6). 0 or -errno (-ENOMEM, no random bits). */
 int message_fixup(const char *header, size_t size, const MessageFixup *o, Buf *ret);

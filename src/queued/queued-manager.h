@@ -12,12 +12,12 @@
 #include "basic/pool.h"
 #include "config/config.h"
 #include "queued/queued-message.h"
-#include "route/route.h"
 #include "schedule/retry.h"
 #include "schedule/schedule.h"
 #include "spool/store.h"
 
 typedef struct Users Users;
+typedef struct Router Router;
 typedef struct Sessions Sessions;
 typedef struct Reports Reports;
 typedef struct Loader Loader;
@@ -25,6 +25,7 @@ typedef struct Bus Bus;
 typedef struct Submission Submission;
 typedef struct Pause Pause;
 typedef struct Subscriber Subscriber;
+typedef struct Listener Listener;
 
 typedef enum Counter {
         COUNTER_RECEIVED,
@@ -43,14 +44,14 @@ typedef enum Counter {
 
 typedef struct Manager {
         sd_event *event;
-        Config *config;
+        Config *config, *old_config;
         char *config_error;          /* why the last reload was refused, NULL: it was not */
         Router *router;
         Store *store;
         Pool *pool;
 
         Map messages;                /* by id */
-        size_t n_held, n_recipients;
+        size_t n_held, n_recipients, n_in_flight, n_lists;
         Scheduler *scheduler;
         sd_event_source *dispatch;   /* runs the scheduler soon: a deferred source */
         sd_event_source *timer;      /* and when the next recipient falls due */
@@ -72,11 +73,11 @@ typedef struct Manager {
         Subscriber *subscribers;
 
         sd_varlink_server *queue_server;
-        sd_varlink_server **submission_servers;
-        size_t n_submission_servers;
+        Listener **listeners;        /* of submissions */
+        size_t n_listeners;
 
         sd_event_source *status_timer;
-        bool settle_timer_armed;
+        bool settle_timer_armed, trimming;
         uint64_t counters[_COUNTER_MAX];
         bool stopping;
 } Manager;
@@ -94,6 +95,12 @@ void manager_kick(Manager *m);
 
 /* The counts in the status line of systemctl have changed. */
 void manager_status_changed(Manager *m);
+
+const char *counter_to_string(Counter c);
+
+/* A message that has just become durable: registers it and begins its first attempts. Takes over *stored (also on
+ * failure) and *content_fd. Without memory the message waits on disk for the next start. */
+void manager_take_message(Manager *m, QueuedMessage *stored, int *content_fd);
 
 RetryClock manager_clock(void);
 RetryPolicy manager_retry_policy(const Manager *m);

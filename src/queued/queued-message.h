@@ -6,6 +6,7 @@
  * again: that is a message being "open". */
 
 #include "basic/pool.h"
+#include "schedule/retry.h"
 #include "schedule/schedule.h"
 #include "spool/store.h"
 
