@@ -170,7 +170,7 @@ static int on_sighup(sd_event_source *s _unused_, const struct signalfd_siginfo 
         (void) sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec(CLOCK_MONOTONIC));
         r = config_load(NULL, report_config, &error, &config);
         if (r >= 0)
-                r = 0;
+                r = router_new(config, &router);
         if (r < 0) {
                 log_error_errno(r, "The configuration was not reloaded, the one before stays: %m");
                 if (!error && asprintf(&error, "%s", strerror(-r)) < 0)
@@ -178,8 +178,9 @@ static int on_sighup(sd_event_source *s _unused_, const struct signalfd_siginfo 
                 config_free(config);
                 free_and_replace(m->config_error, error);
         } else {
-
+                router_free(m->router);
                 m->router = router;
+                m->router_checked = 0;
                 /* Paths and users of things that are open stay as they were started. */
                 m->old_config = config_free(m->old_config);
                 m->old_config = m->config;
@@ -212,7 +213,7 @@ int manager_new(Config *config, Manager **ret) {
                 return negative_errno();
         r = service_event_new(&m->event);
         if (r >= 0)
-                r = 0;
+                r = router_new(config, &m->router);
         if (r >= 0)
                 r = pool_new(m->event, POOL_THREADS, &m->pool);
         if (r >= 0)
@@ -327,6 +328,7 @@ Manager *manager_free(Manager *m) {
         scheduler_free(m->scheduler);
         store_close(m->store);
         pauses_free(m);
+        router_free(m->router);
 
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->status_timer);

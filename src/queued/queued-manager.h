@@ -12,12 +12,12 @@
 #include "basic/pool.h"
 #include "config/config.h"
 #include "queued/queued-message.h"
+#include "route/route.h"
 #include "schedule/retry.h"
 #include "schedule/schedule.h"
 #include "spool/store.h"
 
 typedef struct Users Users;
-typedef struct Router Router;
 typedef struct Sessions Sessions;
 typedef struct Reports Reports;
 typedef struct Loader Loader;
@@ -47,6 +47,7 @@ typedef struct Manager {
         Config *config, *old_config;
         char *config_error;          /* why the last reload was refused, NULL: it was not */
         Router *router;
+        usec_t router_checked;       /* when the alias file was last looked at */
         Store *store;
         Pool *pool;
 

@@ -7,15 +7,14 @@
 #include <sys/ioctl.h>
 
 #include "basic/log.h"
-#include "basic/strv.h"
 #include "ipc/polkit.h"
 #include "ipc/service.h"
 #include "ipc/varlink-io.postd.h"
 #include "queued/queued-bus.h"
 #include "queued/queued-event.h"
+#include "queued/queued-explain.h"
 #include "queued/queued-operation.h"
 #include "queued/queued-pause.h"
-#include "queued/queued-route.h"
 #include "queued/queued-varlink.h"
 
 #define CONNECTIONS_MAX 512U
@@ -556,22 +555,10 @@ static int method_explain(sd_varlink *link, sd_json_variant *v, sd_varlink_metho
                 { "recipient", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), recipient), SD_JSON_MANDATORY },
                 {},
         };
-        _cleanup_(sd_json_variant_unrefp) sd_json_variant *list = NULL;
-        _cleanup_strv_free_ char **steps = NULL;
         int r;
 
         r = sd_varlink_dispatch(link, v, fields, &p);
-        if (r != 0)
-                return r;
-        r = route_explain_steps(userdata, p.sender, p.recipient, &steps);
-        if (r == -EINVAL)
-                return sd_varlink_error_invalid_parameter_name(link, "recipient");
-        if (r < 0)
-                return r;
-        r = sd_json_variant_new_array_strv(&list, steps);
-        if (r < 0)
-                return r;
-        return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("steps", list));
+        return r != 0 ? r : explain_start(userdata, link, p.recipient);
 }
 
 int queue_listen(Manager *manager, int fd) {
