@@ -271,3 +271,24 @@ int set_aside_at(Store *s, int dir_fd, const char *name) {
 int store_set_aside(Store *s, const QueueId *id) {
         return set_aside_at(s, store_directory(s, id), id->s);
 }
+
+typedef struct Wanted {
+        sd_id128_t token;
+        QueueId *ret;
+} Wanted;
+
+static int on_finished(const QueueId *id, sd_id128_t token, usec_t when _unused_, void *userdata) {
+        Wanted *w = userdata;
+
+        if (!sd_id128_equal(token, w->token))
+                return 0;
+        *w->ret = *id;
+        return -EEXIST; /* ends the search */
+}
+
+int store_find_finished(Store *s, sd_id128_t token, QueueId *ret) {
+        Wanted w = { token, ret };
+        int r = finished_read(s->fd, on_finished, &w);
+
+        return r == -EEXIST ? 1 : r;
+}

@@ -123,11 +123,15 @@ verb_unit() {
 
 verb_test() {
         local pattern=${1-}
+        # shellcheck disable=SC2034 # for cleanup: the total line is owed
+        COUNTING=1
         prepare
         unit_tests '' "$pattern"
         unit_tests sanitize "$pattern"
         integration_tests "$pattern"
         outside_tests "$pattern"
+        # shellcheck disable=SC2034
+        COUNTING=
         total
 }
 

@@ -122,13 +122,13 @@ in_use() {
 
 prepare_cache() {
         local free stale
-        mkdir -p "$CACHE"/{tmp,roots,layers,debs,machines,locks}
+        mkdir -p "$CACHE"/{roots,layers,debs,locks} "$LIVE"/{tmp,machines}
         [[ $CACHE != *[:,\\]* ]] || fail "$CACHE: overlayfs cannot take a path with a colon, comma or backslash"
 
         # One directory for all that this process needs for a while, named so that one left behind can be told.
-        TMP=$CACHE/tmp/$$-$(started $$)
+        TMP=$LIVE/tmp/$$-$(started $$)
         mkdir "$TMP"
-        for stale in "$CACHE"/tmp/*; do
+        for stale in "$LIVE"/tmp/*; do
                 in_use "$stale" || rm -rf --one-file-system "$stale"
         done
 

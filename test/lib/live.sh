@@ -11,7 +11,7 @@
 #
 # A machine whose owner is gone is removed by the next run.
 
-machine() { echo "$CACHE/machines/$1"; }
+machine() { echo "$LIVE/machines/$1"; }
 
 need_machine() {
         # shellcheck disable=SC2153 # set by test/machine
@@ -20,14 +20,14 @@ need_machine() {
 
 list_machines() {
         local dir
-        for dir in "$CACHE"/machines/*; do
+        for dir in "$LIVE"/machines/*; do
                 ! alive "$dir/owner" || echo "${dir##*/}"
         done
 }
 
 forget_dead_machines() {
         local dir
-        for dir in "$CACHE"/machines/*; do
+        for dir in "$LIVE"/machines/*; do
                 [[ -d $dir ]] || continue
                 alive "$dir/owner" || kill_machine "${dir##*/}"
         done
@@ -105,7 +105,7 @@ boot_goes_on() {
 # init_of PID: the process below PID that is PID 1 of a namespace of its own and has become systemd.
 init_of() {
         local child children=() nspid
-        read -r -a children <"/proc/$1/task/$1/children" || :
+        { read -r -a children <"/proc/$1/task/$1/children"; } 2>/dev/null || :
         for child in "${children[@]}"; do
                 nspid=$(sed -n 's/^NSpid:.*\t//p' "/proc/$child/status" 2>/dev/null) || continue
                 [[ $nspid == 1 && $(cat "/proc/$child/comm" 2>/dev/null) == systemd ]] || continue
