@@ -141,7 +141,7 @@ static int manager_serve(Manager *m, int fd) {
         r = session_new(m, TAKE_FD(socket), peer, &identity, &s);
         if (r < 0)
                 return r;
-        session_stop(s, m->stopping); /* writes the greeting */
+        session_start(s);
         return 0;
 }
 

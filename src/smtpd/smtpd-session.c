@@ -474,6 +474,10 @@ static int on_io(sd_event_source *source _unused_, int fd _unused_, uint32_t rev
         return 0;
 }
 
+void session_start(Session *s) {
+        session_settle(s);
+}
+
 void session_stop(Session *s, bool force) {
         if (!s->ending && (force || (!s->call && smtp_session_idle(&s->smtp)))) {
                 if (smtp_session_abort(&s->smtp, 421, STATUS(4, 3, 2), "Service is shutting down") < 0)

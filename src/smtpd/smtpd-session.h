@@ -32,6 +32,9 @@ struct Session {
 int session_new(Manager *m, int fd, Peer *peer, PeerIdentity *identity, Session **ret);
 Session *session_free(Session *s);
 
+/* Sends the greeting. The session may be gone afterwards, as after each function below. */
+void session_start(Session *s);
+
 /* Says 421 and ends. A transaction in progress is left alone unless force. */
 void session_stop(Session *s, bool force);
 

@@ -109,7 +109,7 @@ static void test_content_large(const char *header, bool fix, size_t piece) {
         for (size_t i = 0; i < b.size; i += piece)
                 content_append(&c, b.data + i, MIN(piece, b.size - i));
         ASSERT_TRUE(c.fd >= 0);
-        ASSERT_TRUE(c.memory.allocated <= 2 * CONTENT_MEMORY_MAX);
+        ASSERT_TRUE(c.memory.allocated <= 3 * CONTENT_MEMORY_MAX);
         ASSERT_EQ(content_finish(&c, &fd, &size), 0);
         _cleanup_free_ char *s = read_all(fd, size);
         if (fix)
