@@ -45,7 +45,7 @@ typedef struct Recipient {
 
 struct Message {
         QueueId id;
-        bool held, finishing, null_sender;
+        bool held, finishing, settling, null_sender;
         bool expanding;           /* an expansion is being written */
         uid_t uid;                /* who submitted it on this host */
         sd_id128_t token;
@@ -59,7 +59,7 @@ struct Message {
 
         StoreOp *ops, **last_op;  /* one at a time, in order */
         bool op_running;
-        Message *next_finished;
+        Message *next_finished, *next_settling;
 };
 
 /* A message read from disk or just written; takes over *q as its open state if keep_open, else only looks at it.
