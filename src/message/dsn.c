@@ -3,14 +3,15 @@
 /* Reports about the fate of a message. Everything in them that came from outside (addresses, replies, host names, the
  * original) is cut, made harmless, or fenced by a boundary that does not occur in it. */
 
-#include <sys/stat.h>
-#include <systemd/sd-id128.h>
+#include <stdio.h>
 
 #include "basic/fd.h"
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "message/date.h"
 #include "message/dsn.h"
 #include "message/header.h"
+#include "smtp/xtext.h"
 
 #define ORIGINAL_FULL_MAX (UINT64_C(16) * 1024 * 1024)
 #define ORIGINAL_HEADER_MAX (UINT64_C(512) * 1024)
@@ -56,29 +57,6 @@ static char *safe_text(const char *s, size_t max, bool utf8) {
 static int append_safe(Buf *b, const char *before, const char *s, size_t max, bool utf8, const char *after) {
         _cleanup_free_ char *t = safe_text(s, max, utf8);
         return t ? buf_appendf(b, "%s%s%s", before, t, after) : -ENOMEM;
-}
-
-static int hex_digit(char c) {
-        return ascii_isdigit(c) ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* xtext of RFC 3461 4: "+" and two hexadecimal digits stand for a byte. What is not valid stays as it is. */
-static char *xtext_decode(const char *s) {
-        char *d = strdup(s), *to = d;
-
-        if (!d)
-                return NULL;
-        for (const char *p = s; *p; p++) {
-                int high = *p == '+' ? hex_digit(p[1]) : -1, low = high >= 0 ? hex_digit(p[2]) : -1;
-
-                if (low >= 0 && (high || low)) {
-                        *to++ = high << 4 | low;
-                        p += 2;
-                } else
-                        *to++ = *p;
-        }
-        *to = 0;
-        return d;
 }
 
 static bool is_ascii(const char *s) {
@@ -146,10 +124,10 @@ static int original_read(int fd, uint64_t size, bool full, Original *ret) {
 static int make_boundary(const Original *o, char ret[static SD_ID128_STRING_MAX]) {
         for (unsigned i = 0; i < 16; i++) {
                 sd_id128_t id;
-                int r = sd_id128_randomize(&id);
+                int r = id128_random(&id);
                 if (r < 0)
                         return r;
-                sd_id128_to_string(id, ret);
+                (void) snprintf(ret, SD_ID128_STRING_MAX, SD_ID128_FORMAT_STR, SD_ID128_FORMAT_VAL(id));
                 if (!memmem(o->data, o->size, ret, SD_ID128_STRING_MAX - 1))
                         return 0;
         }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
-#include <systemd/sd-id128.h>
-
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "message/address-list.h"
 #include "message/date.h"
@@ -229,7 +228,7 @@ static int append_missing(Buf *b, const Seen *s, const MessageFixup *o) {
         if (o->add_message_id && !(s->resent ? s->resent_message_id : s->message_id)) {
                 sd_id128_t id;
 
-                r = sd_id128_randomize(&id);
+                r = id128_random(&id);
                 if (r < 0)
                         return r;
                 r = buf_appendf(b, "%sMessage-ID: <" SD_ID128_FORMAT_STR "@%s>\r\n", prefix, SD_ID128_FORMAT_VAL(id),

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "message/offline-file.h"
 
@@ -20,9 +21,10 @@ static int append_field(Buf *b, const char *name, const char *value) {
 }
 
 static int append_fields(Buf *b, const Envelope *e) {
-        int r;
+        char token[SD_ID128_STRING_MAX];
 
-        r = append_field(b, "token", SD_ID128_TO_STRING(e->token));
+        (void) snprintf(token, sizeof(token), SD_ID128_FORMAT_STR, SD_ID128_FORMAT_VAL(e->token));
+        int r = append_field(b, "token", token);
         if (r < 0)
                 return r;
         r = append_field(b, "sender", e->sender);
@@ -133,12 +135,8 @@ static int set_string(char **s, const char *value) {
         return *s ? 0 : -ENOMEM;
 }
 
-/* The token is compared as text elsewhere: there is one way to write it. */
 static int set_token(Envelope *e, const char *value) {
-        if (!sd_id128_is_null(e->token) || strlen(value) != 32 || sd_id128_from_string(value, &e->token) < 0 ||
-            sd_id128_is_null(e->token))
-                return -EBADMSG;
-        return 0;
+        return !sd_id128_is_null(e->token) || id128_parse(value, &e->token) < 0 ? -EBADMSG : 0;
 }
 
 static int apply_field(Envelope *e, NotifyFlags *notify, const Field *f) {

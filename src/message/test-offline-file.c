@@ -25,7 +25,7 @@ static void test_format(void) {
         ASSERT_OK(offline_parse_fields(b.data + OFFLINE_START_SIZE, b.size - OFFLINE_START_SIZE, &again));
         ASSERT_EQ(again.n_recipients, (size_t) 2);
         ASSERT_STREQ(again.recipients[0].address, "root\nrecipient 1:x");
-        ASSERT_EQ(again.recipients[1].notify, NOTIFY_NEVER);
+        ASSERT_TRUE(again.recipients[1].notify == NOTIFY_NEVER);
         ASSERT_TRUE(!again.smtputf8);
 }
 

@@ -18,18 +18,18 @@
 typedef int (*parameters_t)(Postctl *p, const char *id, sd_json_variant **parameters);
 
 static int call_for_all(Postctl *p, const char *method, sd_json_variant *parameters, const char *what) {
-        for (unsigned i = 0;; i++) {
+        for (unsigned i = 0; i < IN_FLIGHT_TRIES; i++) {
                 const char *error;
                 sd_json_variant *reply;
 
                 int r = client_try(p, method, parameters, &error, &reply);
-                if (r >= 0 && streq_ptr(error, "io.postd.Queue.NoSuchMessage"))
+                if (r >= 0 && (!error || streq(error, "io.postd.Queue.NoSuchMessage")))
                         return 0;
-                if (r < 0 || !streq_ptr(error, "io.postd.Queue.InFlight") || i >= IN_FLIGHT_TRIES)
+                if (r < 0 || !streq(error, "io.postd.Queue.InFlight"))
                         break;
                 (void) nanosleep(&(struct timespec) { .tv_nsec = IN_FLIGHT_PAUSE * 1000 }, NULL);
         }
-        return client_call(p, method, parameters, what, NULL);
+        return client_call(p, method, parameters, what, NULL); /* which says what it is */
 }
 
 /* Calls a method for each message: 0, 1 if it failed for some, -errno. */

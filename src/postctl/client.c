@@ -62,9 +62,9 @@ static const struct {
         const char *error, *text;
 } error_texts[] = {
         { SD_VARLINK_ERROR_PERMISSION_DENIED,
-          "not permitted for messages of others; only for root and whom polkit allows, so try sudo" },
+          "only root and whom polkit allows may do that with messages of others; try sudo" },
         { SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED,
-          "polkit wants to ask for a password; try on a terminal, or with sudo" },
+          "only root may do that with messages of others, or who gives polkit a password; try sudo, or a terminal" },
         { SD_VARLINK_ERROR_DISCONNECTED,
           "postd ended the connection; see journalctl -u postd-queued.service" },
         { SD_VARLINK_ERROR_TIMEOUT,
@@ -165,4 +165,71 @@ int client_call(Postctl *p, const char *method, sd_json_variant *parameters, con
                           SD_VARLINK_ERROR_METHOD_NOT_FOUND)
                        ? -EIO
                        : 1;
+}
+
+int client_lost(const char *what) {
+        _cleanup_free_ char *text = client_explain(what, SD_VARLINK_ERROR_DISCONNECTED, NULL);
+
+        log_error("%s", strempty(text));
+        return -ECONNRESET;
+}
+
+typedef struct Observation {
+        const char *what;
+        client_reply_t reply;
+        void *userdata;
+        int result;
+        bool ended;
+} Observation;
+
+static int on_reply(sd_varlink *link _unused_, sd_json_variant *v, const char *error, sd_varlink_reply_flags_t flags, void *userdata) {
+        Observation *o = userdata;
+
+        if (!error) {
+                o->result = o->reply(v, o->userdata);
+                o->ended = o->result < 0 || !(flags & SD_VARLINK_REPLY_CONTINUES);
+                return 0;
+        }
+        o->ended = true;
+        if (streq(error, SD_VARLINK_ERROR_DISCONNECTED)) {
+                o->result = -ECONNRESET;
+                return 0;
+        }
+        _cleanup_free_ char *text = client_explain(o->what, error, v);
+        log_error("%s", strempty(text));
+        o->result = 1;
+        return 0;
+}
+
+int client_observe(Postctl *p, const char *method, sd_json_variant *parameters, const char *what, usec_t patience,
+                   client_reply_t reply, void *userdata) {
+        Observation o = { .what = what, .reply = reply, .userdata = userdata };
+        char name[64];
+        int r;
+
+        r = client_open(p);
+        if (r != 0)
+                return r > 0 ? client_absent() : r;
+        (void) snprintf(name, sizeof(name), "io.postd.Queue.%s", method);
+        sd_varlink_set_userdata(p->link, &o);
+        /* The library's time-out counts from the call, not from the last reply. */
+        (void) sd_varlink_set_relative_timeout(p->link, UINT64_MAX);
+        r = sd_varlink_bind_reply(p->link, on_reply);
+        if (r >= 0)
+                r = sd_varlink_observe(p->link, name, parameters);
+        while (r >= 0 && !o.ended) {
+                r = sd_varlink_process(p->link);
+                if (r != 0)
+                        continue;
+                r = sd_varlink_wait(p->link, patience);
+                if (r == 0)
+                        r = -ETIMEDOUT;
+        }
+        if (o.ended) {
+                (void) sd_varlink_set_relative_timeout(p->link, ANSWER_TIMEOUT);
+                return o.result;
+        }
+        if (is_absent(r) || r == -EPIPE)
+                return -ECONNRESET;
+        return log_error_errno(r, "Failed to %s: %m", what);
 }

@@ -10,14 +10,16 @@
 
 static const Column list_columns[] = {
         { "ID" },
-        { "ARRIVED" },
+        { "AGE", .right = true },
         { "SIZE", .right = true },
         { "STATE" },
-        { "NEXT TRY" },
         { "SENDER", .least = 12 },
         { "RECIPIENTS", .least = 12 },
+        { "NEXT", .right = true },
         { "REASON", .least = 8 },
 };
+#define COLUMNS_NARROW 6U /* without the last ones, where there is no room for them */
+#define NARROW 100U
 
 bool recipient_is_pending(sd_json_variant *recipient) {
         return streq_ptr(json_string(recipient, "state"), "pending");
@@ -82,7 +84,7 @@ typedef struct Listing {
 } Listing;
 
 static int list_row(Listing *l, sd_json_variant *message) {
-        char arrived[FORMAT_RELATIVE_MAX], next[FORMAT_RELATIVE_MAX] = "", size[FORMAT_SIZE_MAX];
+        char age[FORMAT_AGE_MAX], next[FORMAT_AGE_MAX] = "", size[FORMAT_SIZE_MAX];
         _cleanup_buf_ Buf recipients = BUF_INIT, reason = BUF_INIT;
         Summary s = summarize(message);
         bool held = json_bool(message, "held");
@@ -90,7 +92,7 @@ static int list_row(Listing *l, sd_json_variant *message) {
         int r;
 
         if (!held && s.waiting > 0)
-                format_relative(next, l->now, MAX(s.due, l->now));
+                format_age(next, usec_sub(s.due, l->now));
         r = format_recipients(message, &s, l->p->terminal.width == 0, &recipients);
         if (r >= 0 && held)
                 r = buf_append_str(&reason, strempty(hold_reason));
@@ -101,12 +103,12 @@ static int list_row(Listing *l, sd_json_variant *message) {
 
         const char *cells[] = {
                 json_string(message, "id"),
-                format_relative(arrived, l->now, json_number(message, "arrival")),
+                format_age(age, usec_sub(l->now, json_number(message, "arrival"))),
                 format_size(size, json_number(message, "size")),
-                held ? "held" : s.tried ? "deferred" : "new",
-                next,
+                held ? "held" : s.waiting == 0 ? "done" : s.tried ? "deferred" : "new",
                 isempty(sender) ? "<>" : sender,
                 recipients.data,
+                next,
                 reason.data,
         };
         const Color colors[ELEMENTSOF(cells)] = {
@@ -136,6 +138,8 @@ int verb_list(Postctl *p, char **args _unused_) {
         int r;
 
         l.table = TABLE_INIT(stdout, &p->terminal, list_columns, legend);
+        if (p->terminal.width > 0 && p->terminal.width < NARROW)
+                l.table.n_columns = COLUMNS_NARROW;
         r = queue_each(p, list_message, &l);
         /* What was found is shown, also when something else was not readable. */
         if (!json && l.messages > 0 && table_flush(&l.table) < 0)

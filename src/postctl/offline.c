@@ -39,6 +39,8 @@ static int open_store(Postctl *p, Store **ret) {
         r = store_open(p->spool, STORE_READ_ONLY, ret);
         if (IN_SET(r, -EACCES, -EPERM))
                 return log_error_errno(r, "Only root and the user " POSTD_USER " may read the spool %s; try sudo.", p->spool);
+        if (r == -ENOENT)
+                return log_error_errno(r, "There is no spool in %s; postd makes it when it first starts.", p->spool);
         if (r < 0)
                 return log_error_errno(r, "Failed to open the spool %s: %m", p->spool);
         return 0;

@@ -8,49 +8,60 @@
 #include "postctl/offline.h"
 #include "postctl/queue.h"
 
-#define PAGE 500 /* messages in one reply: some hundred kilobytes */
+#define PIECE 200                            /* messages in one reply */
+#define LIST_PATIENCE (30 * USEC_PER_SEC)
 #define CANDIDATES_SHOWN 3U
 
-/* One page after another, each asked for when the one before is dealt with: a slow reader slows nobody but itself down. */
+typedef struct Scan {
+        message_callback_t found;
+        void *userdata;
+        char last[QUEUE_ID_LENGTH + 1]; /* where to go on if the connection ends */
+} Scan;
+
+static int on_messages(sd_json_variant *reply, void *userdata) {
+        sd_json_variant *messages = sd_json_variant_by_key(reply, "messages");
+        Scan *s = userdata;
+        int r = 0;
+
+        for (size_t i = 0; i < json_elements(messages) && r >= 0; i++) {
+                sd_json_variant *message = sd_json_variant_by_index(messages, i);
+                const char *id = json_string(message, "id");
+
+                if (!id || strlen(id) != QUEUE_ID_LENGTH || strcmp(id, s->last) <= 0)
+                        return log_error_errno(EBADMSG, "postd lists messages in no order; is it of another version?");
+                memcpy(s->last, id, sizeof(s->last));
+                r = s->found(message, s->userdata);
+        }
+        return r;
+}
+
 static int each_online(Postctl *p, message_callback_t found, void *userdata) {
-        char after[QUEUE_ID_LENGTH + 1] = "";
-        bool incomplete = true;
+        Scan s = { found, userdata, "" };
         int r;
 
-        while (incomplete) {
+        for (;;) {
                 _cleanup_(sd_json_variant_unrefp) sd_json_variant *parameters = NULL;
-                sd_json_variant *reply, *messages;
+                char before[sizeof(s.last)];
 
+                memcpy(before, s.last, sizeof(before));
                 r = sd_json_buildo(&parameters,
                                    SD_JSON_BUILD_PAIR_CONDITION(!!p->sender, "sender", SD_JSON_BUILD_STRING(p->sender)),
                                    SD_JSON_BUILD_PAIR_CONDITION(!!p->recipient, "recipient", SD_JSON_BUILD_STRING(p->recipient)),
                                    SD_JSON_BUILD_PAIR_CONDITION(given(p, OPTION_HELD), "held", SD_JSON_BUILD_BOOLEAN(p->held)),
-                                   SD_JSON_BUILD_PAIR_CONDITION(!!after[0], "after", SD_JSON_BUILD_STRING(after)),
-                                   SD_JSON_BUILD_PAIR_INTEGER("limit", PAGE));
+                                   SD_JSON_BUILD_PAIR_CONDITION(!!before[0], "after", SD_JSON_BUILD_STRING(before)),
+                                   SD_JSON_BUILD_PAIR_INTEGER("limit", PIECE));
                 if (r < 0)
-                        return log_oom();
-                r = client_call(p, "List", parameters, "list the queue", &reply);
-                if (r != 0)
-                        return r < 0 ? r : -EACCES;
+                        return log_error_errno(r, "Failed to ask for the list; are the addresses UTF-8? %m");
+                r = client_observe(p, "List", parameters, "list the queue", LIST_PATIENCE, on_messages, &s);
+                if (r != -ECONNRESET)
+                        return r > 0 ? -EACCES : r;
 
-                messages = sd_json_variant_by_key(reply, "messages");
-                incomplete = json_bool(reply, "incomplete");
-                for (size_t i = 0; i < json_elements(messages); i++) {
-                        sd_json_variant *message = sd_json_variant_by_index(messages, i);
-                        const char *id = json_string(message, "id");
-
-                        /* Only forwards, or this would never end. */
-                        if (!id || strlen(id) != QUEUE_ID_LENGTH || strcmp(id, after) <= 0)
-                                return log_error_errno(EBADMSG, "postd listed messages in no order; is it of another version?");
-                        memcpy(after, id, sizeof(after));
-                        r = found(message, userdata);
-                        if (r < 0)
-                                return r;
-                }
-                if (json_elements(messages) == 0)
-                        break;
+                /* postd does not wait for ever for somebody who reads in a pager. Go on where it was, if it was
+                 * anywhere. */
+                client_close(p);
+                if (strcmp(before, s.last) == 0)
+                        return client_lost("list the queue");
         }
-        return 0;
 }
 
 int queue_each(Postctl *p, message_callback_t found, void *userdata) {

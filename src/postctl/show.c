@@ -64,7 +64,8 @@ static void print_recipient(const Postctl *p, sd_json_variant *recipients, size_
         _cleanup_free_ char *state = text_sanitize(strempty(json_string(recipient, "state")), 20);
         _cleanup_free_ char *status = text_sanitize(strempty(json_string(recipient, "status")), 20);
         _cleanup_free_ char *reply = text_sanitize(strempty(json_string(recipient, "reply")), 4096);
-        uint64_t tries = json_number(recipient, "tries"), due = json_number(recipient, "due");
+        uint64_t tries = json_number(recipient, "tries"), attempted = json_number(recipient, "attempted");
+        usec_t due = json_number(recipient, "due");
         int indent = 2 + 2 * (int) depth(recipients, i);
         char buffer[FORMAT_RELATIVE_MAX];
 
@@ -74,8 +75,9 @@ static void print_recipient(const Postctl *p, sd_json_variant *recipients, size_
         printf("%*s%" PRIu64 " %s  %s%s%s", indent, "", json_number(recipient, "index"), address,
                color_on(&p->terminal, color), state, color_off(&p->terminal, color));
         if (tries > 0)
-                printf(", %" PRIu64 " attempt%s, the last %s", tries, tries == 1 ? "" : "s",
-                       format_relative(buffer, now, json_number(recipient, "attempted")));
+                printf(", %" PRIu64 " attempt%s", tries, tries == 1 ? "" : "s");
+        if (attempted > 0)
+                printf(", the last %s", format_relative(buffer, now, attempted));
         if (recipient_is_pending(recipient) && !held)
                 printf(", next %s", due <= now ? "now" : format_relative(buffer, now, due));
         putchar('\n');

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <unistd.h>
+
 #include "basic/buf.h"
 #include "basic/log.h"
 #include "basic/text.h"
@@ -57,7 +59,7 @@ static int print_absent(Postctl *p, const UnitStates *units) {
         print_field(&p->terminal, failed ? COLOR_RED : COLOR_NONE, status_units[0], text);
         print_listeners(p, units);
         p->given |= OPTION_SPOOL;
-        if (offline_each(p, count, &messages) >= 0) {
+        if (geteuid() == 0 && offline_each(p, count, &messages) >= 0) {
                 (void) snprintf(text, sizeof(text), "%" PRIu64 " message%s in the spool", messages, messages == 1 ? "" : "s");
                 print_field(&p->terminal, COLOR_NONE, "Queue", text);
         }

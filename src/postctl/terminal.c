@@ -68,6 +68,16 @@ char *format_relative(char buffer[static FORMAT_RELATIVE_MAX], usec_t now, usec_
         return buffer;
 }
 
+char *format_age(char buffer[static FORMAT_AGE_MAX], usec_t span) {
+        char both[FORMAT_TIMESPAN_MAX];
+
+        if (span < USEC_PER_SEC)
+                return strcpy(buffer, "now");
+        format_timespan(both, sizeof(both), span);
+        (void) snprintf(buffer, FORMAT_AGE_MAX, "%.*s", (int) strcspn(both, " "), both);
+        return buffer;
+}
+
 char *format_time(char buffer[static FORMAT_TIME_MAX], usec_t realtime) {
         time_t seconds = realtime / USEC_PER_SEC;
         struct tm tm;

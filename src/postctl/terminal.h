@@ -37,6 +37,10 @@ const char *color_off(const Terminal *t, Color c);
 /* "5min ago", "in 2h 3min", "now"; to the second. Both on one clock. Returns the buffer. */
 char *format_relative(char buffer[static FORMAT_RELATIVE_MAX], usec_t now, usec_t t);
 
+#define FORMAT_AGE_MAX 16U
+/* The same in one unit, for tables: "5min", "3d", "now". */
+char *format_age(char buffer[static FORMAT_AGE_MAX], usec_t span);
+
 #define FORMAT_TIME_MAX 64U
 /* "Sat 2026-11-21 20:26:53 UTC", in the time zone of the caller. */
 char *format_time(char buffer[static FORMAT_TIME_MAX], usec_t realtime);

@@ -25,12 +25,15 @@ static void test_colors(void) {
 }
 
 static void test_formats(void) {
-        char relative[FORMAT_RELATIVE_MAX], size[FORMAT_SIZE_MAX];
+        char relative[FORMAT_RELATIVE_MAX], size[FORMAT_SIZE_MAX], age[FORMAT_AGE_MAX];
         usec_t now = 1000 * USEC_PER_HOUR;
 
         ASSERT_STREQ(format_relative(relative, now, now - 5 * USEC_PER_MINUTE), "5min ago");
         ASSERT_STREQ(format_relative(relative, now, now + 2 * USEC_PER_HOUR + 30), "in 2h");
         ASSERT_STREQ(format_relative(relative, now, now + 30), "now");
+        ASSERT_STREQ(format_age(age, 3 * USEC_PER_DAY + USEC_PER_HOUR), "3d");
+        ASSERT_STREQ(format_age(age, USEC_PER_SEC - 1), "now");
+        ASSERT_STREQ(format_age(age, USEC_INFINITY), "infinity");
         ASSERT_STREQ(format_size(size, 0), "0B");
         ASSERT_STREQ(format_size(size, 1023), "1023B");
         ASSERT_STREQ(format_size(size, 1024), "1.0K");

@@ -33,8 +33,8 @@ static void print_event(const Postctl *p, sd_json_variant *v) {
                 (void) strftime(time, sizeof(time), "%H:%M:%S", &tm);
         printf("%s  %s%-9s%s", time, color_on(&p->terminal, color), strempty(name), color_off(&p->terminal, color));
         print_part("  ", json_string(v, "id"), "");
-        print_part("  from <", json_string(v, "sender"), ">");
-        print_part("  to <", json_string(v, "recipient"), ">");
+        print_part("  from ", json_string(v, "sender"), "");
+        print_part("  to ", json_string(v, "recipient"), "");
         print_part("  ", json_string(v, "status"), "");
         print_part("  ", json_string(v, "text"), "");
         if (streq(event, "lost"))
@@ -42,57 +42,23 @@ static void print_event(const Postctl *p, sd_json_variant *v) {
         putchar('\n');
 }
 
-typedef struct Watch {
-        Postctl *p;
-        int result;
-        bool ended;
-} Watch;
+static int on_event(sd_json_variant *v, void *userdata) {
+        const Postctl *p = userdata;
+        int r = 0;
 
-static int on_event(sd_varlink *link _unused_, sd_json_variant *v, const char *error, sd_varlink_reply_flags_t flags, void *userdata) {
-        Watch *w = userdata;
-
-        if (error) {
-                _cleanup_free_ char *text = client_explain("watch the queue", error, v);
-                log_error("%s", strempty(text));
-                w->result = -EIO;
-                w->ended = true;
-                return 0;
-        }
-        if (given(w->p, OPTION_JSON))
-                w->result = json_print(stdout, v);
+        if (given(p, OPTION_JSON))
+                r = json_print(stdout, v);
         else
-                print_event(w->p, v);
+                print_event(p, v);
         if (fflush(stdout) != 0)
-                w->result = negative_errno();
-        w->ended = w->result < 0 || !(flags & SD_VARLINK_REPLY_CONTINUES);
-        return 0;
+                r = negative_errno();
+        return r < 0 ? log_error_errno(r, "Failed to print an event: %m") : 0;
 }
 
 int verb_monitor(Postctl *p, char **args _unused_) {
-        Watch w = { .p = p };
-        int r;
+        int r = client_observe(p, "Monitor", NULL, "watch the queue", USEC_INFINITY, on_event, p);
 
-        r = client_open(p);
-        if (r != 0)
-                return r > 0 ? client_absent() : r;
-        sd_varlink_set_userdata(p->link, &w);
-        r = sd_varlink_set_relative_timeout(p->link, UINT64_MAX);
-        if (r >= 0)
-                r = sd_varlink_bind_reply(p->link, on_event);
-        if (r >= 0)
-                r = sd_varlink_observe(p->link, "io.postd.Queue.Monitor", NULL);
-        while (r >= 0 && !w.ended) {
-                r = sd_varlink_process(p->link);
-                if (r == 0)
-                        r = sd_varlink_wait(p->link, USEC_INFINITY);
-        }
-        if (w.ended)
-                return w.result;
-        if (IN_SET(r, -ENOTCONN, -ECONNRESET, -EPIPE))
-                log_error("postd ended the connection; see journalctl -u postd-queued.service");
-        else
-                log_errno(LOG_ERR, r, "Failed to watch the queue: %m");
-        return r;
+        return r == -ECONNRESET ? client_lost("watch the queue") : r;
 }
 
 int verb_explain(Postctl *p, char **args) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "basic/id128.h"
 #include "basic/text.h"
 #include "smtp/command.h"
 #include "smtp/xtext.h"
@@ -128,8 +129,7 @@ static bool set_envid(SmtpCommand *c, Word v) {
 static bool set_token(SmtpCommand *c, Word v) {
         char s[33];
 
-        return v.n == 32 && word_copy(v, s, sizeof(s)) && sd_id128_from_string(s, &c->token) >= 0 &&
-                !sd_id128_is_null(c->token);
+        return v.n == 32 && word_copy(v, s, sizeof(s)) && id128_parse(s, &c->token) >= 0;
 }
 
 static bool set_origin(SmtpCommand *c, Word v) {
