@@ -9,6 +9,7 @@
 
 #define LOOKUP_TIMEOUT_USEC (5 * USEC_PER_SEC)
 #define STEPS_MAX 1000U
+#define EXPLANATIONS_MAX 3U /* at once: look-ups may hang, and a thread is left for others */
 
 typedef struct Explain {
         Work work;
@@ -90,6 +91,7 @@ static void explain_done(Work *w) {
                 r = sd_varlink_replybo(e->link, SD_JSON_BUILD_PAIR_VARIANT("steps", list));
         if (r < 0)
                 log_debug_errno(r, "Cannot answer a caller: %m");
+        e->manager->n_explanations--;
         explain_free(e);
 }
 
@@ -97,6 +99,8 @@ int explain_start(Manager *manager, sd_varlink *link, const char *recipient) {
         if (!address_valid(recipient, ADDRESS_UTF8 | ADDRESS_UNQUALIFIED))
                 return sd_varlink_error_invalid_parameter_name(link, "recipient");
 
+        if (manager->n_explanations >= EXPLANATIONS_MAX)
+                return sd_varlink_errorbo(link, "io.postd.Queue.Failed", SD_JSON_BUILD_PAIR_STRING("reason", "Others are being explained, try again"));
         Explain *e = new0(Explain, 1);
         if (!e)
                 return -ENOMEM;
@@ -108,6 +112,7 @@ int explain_start(Manager *manager, sd_varlink *link, const char *recipient) {
         e->manager = manager;
         e->link = sd_varlink_ref(link);
         e->work = (Work) { .run = explain_run, .done = explain_done };
-        pool_submit(manager->pool, &e->work);
+        manager->n_explanations++;
+        pool_submit(manager->readers, &e->work);
         return 0;
 }

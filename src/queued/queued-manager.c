@@ -25,6 +25,7 @@
 #include "queued/queued-varlink.h"
 
 #define POOL_THREADS 8U
+#define READER_THREADS 4U
 #define STATUS_USEC (3 * USEC_PER_SEC)
 #define TRIM_USEC (20 * USEC_PER_SEC)
 
@@ -217,6 +218,8 @@ int manager_new(Config *config, Manager **ret) {
         if (r >= 0)
                 r = pool_new(m->event, POOL_THREADS, &m->pool);
         if (r >= 0)
+                r = pool_new(m->event, READER_THREADS, &m->readers);
+        if (r >= 0)
                 r = scheduler_new(&(SchedulePolicy) { .concurrency = 1, .concurrency_total = config->sessions_max,
                                                       .backoff_min = 15 * USEC_PER_SEC, .backoff_max = USEC_PER_HOUR },
                                   seed, &m->scheduler);
@@ -308,6 +311,7 @@ Manager *manager_free(Manager *m) {
         m->stopping = true;
         m->dispatch = sd_event_source_disable_unref(m->dispatch);
         m->settle = sd_event_source_disable_unref(m->settle);
+        m->readers = pool_free(m->readers);
         m->pool = pool_free(m->pool);
         m->loader = loader_free(m->loader);
         m->sessions = sessions_free(m->sessions);

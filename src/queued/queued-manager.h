@@ -26,6 +26,7 @@ typedef struct Submission Submission;
 typedef struct Pause Pause;
 typedef struct Subscriber Subscriber;
 typedef struct Listener Listener;
+typedef struct List List;
 
 typedef enum Counter {
         COUNTER_RECEIVED,
@@ -49,10 +50,11 @@ typedef struct Manager {
         Router *router;
         usec_t router_checked;       /* when the alias file was last looked at */
         Store *store;
-        Pool *pool;
+        Pool *pool;                  /* messages: written, read, finished */
+        Pool *readers;               /* what callers ask for, which keeps no mail waiting */
 
         Map messages;                /* by id */
-        size_t n_held, n_recipients, n_in_flight, n_lists;
+        size_t n_held, n_recipients, n_in_flight;
         Scheduler *scheduler;
         sd_event_source *dispatch;   /* runs the scheduler soon: a deferred source */
         sd_event_source *timer;      /* and when the next recipient falls due */
@@ -74,6 +76,8 @@ typedef struct Manager {
         Bus *bus;
         Pause *pauses;
         Subscriber *subscribers;
+        List *lists;                 /* being answered */
+        size_t n_explanations;
 
         sd_varlink_server *queue_server;
         Listener **listeners;        /* of submissions */
