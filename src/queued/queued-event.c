@@ -12,6 +12,8 @@
 
 #define SUBSCRIBER_QUEUE_MAX (64 * 1024) /* bytes in the socket that it has not read yet */
 
+#define SUBSCRIBERS_PER_UID_MAX 16U
+
 struct Subscriber {
         Subscriber *next;
         sd_varlink *link;
@@ -64,6 +66,12 @@ static void notify(Manager *manager, const Event *e) {
 }
 
 int event_subscribe(Manager *manager, sd_varlink *link, bool all, uid_t uid) {
+        size_t n = 0;
+
+        for (const Subscriber *i = manager->subscribers; i; i = i->next)
+                n += i->uid == uid;
+        if (n >= SUBSCRIBERS_PER_UID_MAX)
+                return -ENOBUFS;
         Subscriber *s = new0(Subscriber, 1);
         if (!s)
                 return -ENOMEM;

@@ -25,6 +25,7 @@
 #include "queued/queued-varlink.h"
 
 #define POOL_THREADS 8U
+#define READER_THREADS 4U
 #define STATUS_USEC (3 * USEC_PER_SEC)
 #define TRIM_USEC (20 * USEC_PER_SEC)
 
@@ -170,7 +171,7 @@ static int on_sighup(sd_event_source *s _unused_, const struct signalfd_siginfo 
         (void) sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec(CLOCK_MONOTONIC));
         r = config_load(NULL, report_config, &error, &config);
         if (r >= 0)
-                r = 0;
+                r = router_new(config, &router);
         if (r < 0) {
                 log_error_errno(r, "The configuration was not reloaded, the one before stays: %m");
                 if (!error && asprintf(&error, "%s", strerror(-r)) < 0)
@@ -178,8 +179,9 @@ static int on_sighup(sd_event_source *s _unused_, const struct signalfd_siginfo 
                 config_free(config);
                 free_and_replace(m->config_error, error);
         } else {
-
+                router_free(m->router);
                 m->router = router;
+                m->router_checked = 0;
                 /* Paths and users of things that are open stay as they were started. */
                 m->old_config = config_free(m->old_config);
                 m->old_config = m->config;
@@ -212,9 +214,11 @@ int manager_new(Config *config, Manager **ret) {
                 return negative_errno();
         r = service_event_new(&m->event);
         if (r >= 0)
-                r = 0;
+                r = router_new(config, &m->router);
         if (r >= 0)
                 r = pool_new(m->event, POOL_THREADS, &m->pool);
+        if (r >= 0)
+                r = pool_new(m->event, READER_THREADS, &m->readers);
         if (r >= 0)
                 r = scheduler_new(&(SchedulePolicy) { .concurrency = 1, .concurrency_total = config->sessions_max,
                                                       .backoff_min = 15 * USEC_PER_SEC, .backoff_max = USEC_PER_HOUR },
@@ -227,6 +231,10 @@ int manager_new(Config *config, Manager **ret) {
                 r = reports_new(m, &m->reports);
         if (r >= 0)
                 r = sd_event_add_defer(m->event, &m->dispatch, on_dispatch, m);
+        if (r >= 0)
+                r = sd_event_add_defer(m->event, &m->settle, settle_pending, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->settle, SD_EVENT_OFF);
         if (r >= 0) /* behind everything else that the loop has to do */
                 r = sd_event_source_set_priority(m->dispatch, SD_EVENT_PRIORITY_IDLE);
         if (r >= 0)
@@ -290,6 +298,7 @@ int manager_run(Manager *m) {
 
         /* What is being written is finished and answered; the rest is found again at the next start. */
         m->stopping = true;
+        (void) settle_pending(NULL, m);
         if (m->loader)
                 loader_stop(m->loader);
         return r;
@@ -301,6 +310,8 @@ Manager *manager_free(Manager *m) {
 
         m->stopping = true;
         m->dispatch = sd_event_source_disable_unref(m->dispatch);
+        m->settle = sd_event_source_disable_unref(m->settle);
+        m->readers = pool_free(m->readers);
         m->pool = pool_free(m->pool);
         m->loader = loader_free(m->loader);
         m->sessions = sessions_free(m->sessions);
@@ -321,6 +332,7 @@ Manager *manager_free(Manager *m) {
         scheduler_free(m->scheduler);
         store_close(m->store);
         pauses_free(m);
+        router_free(m->router);
 
         sd_event_source_disable_unref(m->timer);
         sd_event_source_disable_unref(m->status_timer);

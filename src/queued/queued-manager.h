@@ -12,12 +12,12 @@
 #include "basic/pool.h"
 #include "config/config.h"
 #include "queued/queued-message.h"
+#include "route/route.h"
 #include "schedule/retry.h"
 #include "schedule/schedule.h"
 #include "spool/store.h"
 
 typedef struct Users Users;
-typedef struct Router Router;
 typedef struct Sessions Sessions;
 typedef struct Reports Reports;
 typedef struct Loader Loader;
@@ -26,6 +26,7 @@ typedef struct Submission Submission;
 typedef struct Pause Pause;
 typedef struct Subscriber Subscriber;
 typedef struct Listener Listener;
+typedef struct List List;
 
 typedef enum Counter {
         COUNTER_RECEIVED,
@@ -47,11 +48,13 @@ typedef struct Manager {
         Config *config, *old_config;
         char *config_error;          /* why the last reload was refused, NULL: it was not */
         Router *router;
+        usec_t router_checked;       /* when the alias file was last looked at */
         Store *store;
-        Pool *pool;
+        Pool *pool;                  /* messages: written, read, finished */
+        Pool *readers;               /* what callers ask for, which keeps no mail waiting */
 
         Map messages;                /* by id */
-        size_t n_held, n_recipients, n_in_flight, n_lists;
+        size_t n_held, n_recipients, n_in_flight;
         Scheduler *scheduler;
         sd_event_source *dispatch;   /* runs the scheduler soon: a deferred source */
         sd_event_source *timer;      /* and when the next recipient falls due */
@@ -61,6 +64,8 @@ typedef struct Manager {
         uint64_t free_bytes;         /* of the spool, looked up at free_checked */
         usec_t free_checked;
 
+        Message *settling;           /* have outcomes to be looked at before the loop goes on */
+        sd_event_source *settle;
         Message *finished;           /* to be ended on disk with the next batch */
         struct FinishBatch *finishing;
 
@@ -71,6 +76,8 @@ typedef struct Manager {
         Bus *bus;
         Pause *pauses;
         Subscriber *subscribers;
+        List *lists;                 /* being answered */
+        size_t n_explanations;
 
         sd_varlink_server *queue_server;
         Listener **listeners;        /* of submissions */

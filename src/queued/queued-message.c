@@ -124,6 +124,7 @@ int message_register(Manager *manager, Message *m) {
 
 void message_unregister(Manager *manager, Message *m) {
         (void) map_remove(&manager->messages, m->id.s);
+        settle_forget(manager, m);
         while (m->recipients)
                 recipient_free(manager, m->recipients);
         manager->n_held -= m->held;

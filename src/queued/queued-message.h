@@ -40,12 +40,13 @@ typedef struct Recipient {
         uint8_t notify;           /* NotifyFlags */
         uint8_t dsn;              /* DsnKind: reports made */
         bool repeated;            /* an earlier attempt may have succeeded unheard */
-        bool removed;             /* to be removed as soon as it is not in flight */
+        bool expansion_waits;     /* for the expansion of another */
 } Recipient;
 
 struct Message {
         QueueId id;
-        bool held, removing, finishing, null_sender;
+        bool held, finishing, settling, null_sender;
+        bool expanding;           /* an expansion is being written */
         uid_t uid;                /* who submitted it on this host */
         sd_id128_t token;
         uint64_t size;
@@ -58,7 +59,7 @@ struct Message {
 
         StoreOp *ops, **last_op;  /* one at a time, in order */
         bool op_running;
-        Message *next_finished;
+        Message *next_finished, *next_settling;
 };
 
 /* A message read from disk or just written; takes over *q as its open state if keep_open, else only looks at it.

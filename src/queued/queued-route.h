@@ -14,6 +14,9 @@ const char *recipient_destination(const Manager *manager, const Recipient *r, ch
 /* Begins an attempt for a recipient that is out of the scheduler. */
 void route_recipient_begin(Manager *manager, Recipient *r);
 
+/* Routes it: PHASE_ROUTING, and the message is open. */
+void route_attempt(Manager *manager, Recipient *r);
+
 /* Starts everything that is due and has a slot. */
 void route_dispatch(Manager *manager);
 
@@ -27,13 +30,10 @@ typedef struct CheckReply {
         CheckResult result;
         unsigned code;
         EnhancedStatus status;
-        const char *text;         /* a constant */
+        char text[160];
 } CheckReply;
 
 /* At RCPT: the callback comes at once or later. address is valid and stays until then. */
 typedef void (*check_callback_t)(Manager *manager, void *userdata, const CheckReply *reply);
 void route_check(Manager *manager, const Origin *origin, const char *sender, const char *address,
                  check_callback_t callback, void *userdata);
-
-/* For postctl explain: what would happen, a line each. -EINVAL: not an address. */
-int route_explain_steps(Manager *manager, const char *sender, const char *recipient, char ***ret);

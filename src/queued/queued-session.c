@@ -63,6 +63,7 @@ static Session *session_free(Session *s) {
 static Recipient *batch_take(Session *s, size_t i, JobOutcome outcome) {
         Recipient *r = TAKE_PTR(s->batch[i]);
 
+        s->sessions->manager->n_in_flight--;
         scheduler_done(s->sessions->manager->scheduler, &r->job, outcome, now_usec(CLOCK_BOOTTIME));
         return r;
 }
@@ -478,6 +479,7 @@ void sessions_deliver(Sessions *ss, const char *class, uid_t uid, Recipient *con
         }
         assert(!session_busy(s));
         memcpy(s->batch, recipients, n * sizeof(Recipient *));
+        ss->manager->n_in_flight += n;
         s->n_batch = n;
         s->n_messages += n;
         s->answered = false;

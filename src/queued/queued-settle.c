@@ -55,6 +55,36 @@ static DsnKind report_for(const Manager *manager, const Recipient *r, const Outc
         }
 }
 
+static void settle_soon(Manager *manager, Message *m) {
+        if (m->settling)
+                return;
+        m->settling = true;
+        m->next_settling = manager->settling;
+        manager->settling = m;
+        if (manager->settle)
+                (void) sd_event_source_set_enabled(manager->settle, SD_EVENT_ONESHOT);
+}
+
+int settle_pending(sd_event_source *s _unused_, void *userdata) {
+        Manager *manager = userdata;
+
+        for (Message *m; (m = manager->settling);) {
+                manager->settling = TAKE_PTR(m->next_settling);
+                m->settling = false;
+                settle_resume(manager, m);
+        }
+        return 0;
+}
+
+void settle_forget(Manager *manager, Message *m) {
+        for (Message **p = &manager->settling; m->settling && *p; p = &(*p)->next_settling)
+                if (*p == m) {
+                        *p = TAKE_PTR(m->next_settling);
+                        m->settling = false;
+                        break;
+                }
+}
+
 static void settle_outcome(Manager *manager, Recipient *r, const Outcome *template, const char *text, const char *remote_host) {
         RetryClock clock = manager_clock();
 
@@ -83,7 +113,7 @@ static void settle_outcome(Manager *manager, Recipient *r, const Outcome *templa
         o->report = report_for(manager, r, o);
         r->phase = PHASE_SETTLING;
         r->outcome = o;
-        settle_resume(manager, r->message);
+        settle_soon(manager, r->message);
 }
 
 void settle(Manager *manager, Recipient *r, DeliveryResult result, EnhancedStatus status, const char *text, const char *remote_host) {

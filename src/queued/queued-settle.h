@@ -39,5 +39,12 @@ void settle_reported(Manager *manager, Message *m, int r);
 /* Looks again at what is left to be done for the outcomes of a message. */
 void settle_resume(Manager *manager, Message *m);
 
+/* The same for all that have outcomes since the loop was here last: a deferred event source. A message may have 10,000
+ * recipients, whose outcomes come one by one. */
+int settle_pending(sd_event_source *s, void *userdata);
+
+/* The message is about to be freed. */
+void settle_forget(Manager *manager, Message *m);
+
 /* The end of the message is on disk. By queued-store.c. */
 void settle_finished(Manager *manager, Message *m);

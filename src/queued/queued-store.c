@@ -5,7 +5,6 @@
 
 #include "basic/fd.h"
 #include "basic/log.h"
-#include "basic/strv.h"
 #include "queued/queued-settle.h"
 #include "queued/queued-store.h"
 
@@ -75,8 +74,9 @@ void store_op_submit(Manager *manager, Message *m, StoreOp *op) {
 RecordSet *record_set_free(RecordSet *s) {
         if (!s)
                 return NULL;
+        for (size_t i = 0; i < s->n; i++)
+                free((char *) s->records[i].reply);
         free(s->records);
-        strv_free(s->strings);
         return mfree(s);
 }
 
@@ -90,18 +90,17 @@ int record_set_new(RecordSet **ret) {
 
 int record_set_add(RecordSet *s, const Record *record) {
         Record copy = *record;
-        int r;
 
-        Record *p = reallocarray(s->records, s->n + 1, sizeof(Record));
-        if (!p)
-                return -ENOMEM;
-        s->records = p;
-        if (copy.reply) {
-                r = strv_extend(&s->strings, copy.reply);
-                if (r < 0)
-                        return r;
-                copy.reply = s->strings[strv_length(s->strings) - 1];
+        if (s->n == s->allocated) {
+                size_t allocated = MAX(2 * s->allocated, (size_t) 1);
+                Record *p = reallocarray(s->records, allocated, sizeof(Record));
+                if (!p)
+                        return -ENOMEM;
+                s->records = p;
+                s->allocated = allocated;
         }
+        if (copy.reply && !(copy.reply = strdup(copy.reply)))
+                return -ENOMEM;
         s->records[s->n++] = copy;
         return 0;
 }

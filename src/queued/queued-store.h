@@ -20,9 +20,8 @@ void store_op_submit(Manager *manager, Message *m, StoreOp *op);
 
 /* Records with the strings they point to. */
 typedef struct RecordSet {
-        Record *records;
-        size_t n;
-        char **strings;
+        Record *records;   /* their replies are the set's */
+        size_t n, allocated;
 } RecordSet;
 
 RecordSet *record_set_free(RecordSet *s);

@@ -86,7 +86,6 @@ static int on_idle_timeout(sd_event_source *s _unused_, uint64_t usec _unused_, 
 }
 
 static void link_release(Users *u, sd_varlink *link, bool good) {
-        u->n_links--;
         if (!good || u->idle) {
                 sd_varlink_close_unref(link);
                 return;
@@ -147,10 +146,12 @@ static int on_reply(sd_varlink *link, sd_json_variant *parameters, const char *e
         if (r < 0)
                 log_warning_errno(r, "Cannot look up user %s: %s", e->key, error_id ?: "unusable answer");
 
+        /* The connection is busy until this function returns: what is asked meanwhile takes others. */
         e->link = NULL;
-        link_release(u, link, !error_id || (r == USERS_NOT_FOUND && !(flags & SD_VARLINK_REPLY_LOCAL)));
+        u->n_links--;
         answer(e, r);
         start_queued(u);
+        link_release(u, link, !error_id || (r == USERS_NOT_FOUND && !(flags & SD_VARLINK_REPLY_LOCAL)));
         return 0;
 }
 

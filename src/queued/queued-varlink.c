@@ -7,15 +7,14 @@
 #include <sys/ioctl.h>
 
 #include "basic/log.h"
-#include "basic/strv.h"
 #include "ipc/polkit.h"
 #include "ipc/service.h"
 #include "ipc/varlink-io.postd.h"
 #include "queued/queued-bus.h"
 #include "queued/queued-event.h"
+#include "queued/queued-explain.h"
 #include "queued/queued-operation.h"
 #include "queued/queued-pause.h"
-#include "queued/queued-route.h"
 #include "queued/queued-varlink.h"
 
 #define CONNECTIONS_MAX 512U
@@ -26,7 +25,8 @@
 #define LIST_UNREAD_MAX (128 * 1024)          /* bytes before a reader is waited for */
 #define LIST_WAIT_USEC (20 * USEC_PER_MSEC)
 #define LIST_PATIENCE_USEC (USEC_PER_MINUTE)
-#define LISTS_MAX 64U
+#define LISTS_MAX 256U
+#define LISTS_PER_UID_MAX 8U                  /* so that readers who do not read keep nobody else from listing */
 
 /* One call that needs a right first. */
 typedef struct Call {
@@ -232,9 +232,11 @@ struct ListFilter {
         unsigned limit;
 };
 
-typedef struct List {
+struct List {
         Work work;
         Manager *manager;
+        List *next;
+        uid_t uid;
         sd_varlink *link;
         struct ListFilter filter;
         bool more;
@@ -245,10 +247,24 @@ typedef struct List {
 
         sd_json_variant *piece; /* made in the pool */
         int r;
-} List;
+};
+
+static bool list_permitted(const Manager *manager, uid_t uid) {
+        size_t n = 0, n_uid = 0;
+
+        for (const List *l = manager->lists; l; l = l->next) {
+                n++;
+                n_uid += l->uid == uid;
+        }
+        return n < LISTS_MAX && (uid == 0 || n_uid < LISTS_PER_UID_MAX);
+}
 
 static void list_free(List *l) {
-        l->manager->n_lists--;
+        for (List **p = &l->manager->lists; *p; p = &(*p)->next)
+                if (*p == l) {
+                        *p = l->next;
+                        break;
+                }
         sd_event_source_disable_unref(l->timer);
         sd_varlink_unref(l->link);
         sd_json_variant_unref(l->piece);
@@ -320,7 +336,7 @@ static bool list_wait(List *l) {
 
 static void list_next(List *l) {
         if (!list_wait(l))
-                pool_submit(l->manager->pool, &l->work);
+                pool_submit(l->manager->readers, &l->work);
 }
 
 static void list_done(Work *w) {
@@ -339,7 +355,7 @@ static void list_done(Work *w) {
                 r = sd_varlink_replybo(l->link, SD_JSON_BUILD_PAIR_VARIANT("messages", l->piece),
                                        SD_JSON_BUILD_PAIR_CONDITION(l->position < l->n, "incomplete", SD_JSON_BUILD_BOOLEAN(true)));
         l->piece = sd_json_variant_unref(l->piece);
-        if (last || r < 0)
+        if (last || r < 0 || l->manager->stopping)
                 list_free(l);
         else
                 list_next(l);
@@ -349,7 +365,7 @@ static void list_start(Call *c, uid_t uid) {
         List *l = NULL;
         int r = -ENOBUFS;
 
-        if (c->manager->n_lists < LISTS_MAX) {
+        if (list_permitted(c->manager, c->uid)) {
                 l = new0(List, 1);
                 r = l ? operation_list_ids(c->manager, uid, &l->ids, &l->n) : -ENOMEM;
         }
@@ -367,7 +383,9 @@ static void list_start(Call *c, uid_t uid) {
         l->waiting_since = now_usec(CLOCK_BOOTTIME);
         while (l->position < l->n && strcmp(l->ids[l->position].s, l->filter.after) <= 0)
                 l->position++;
-        c->manager->n_lists++;
+        l->uid = c->uid;
+        l->next = c->manager->lists;
+        c->manager->lists = l;
         call_free(c);
         list_next(l);
 }
@@ -436,8 +454,9 @@ static int method_list(sd_varlink *link, sd_json_variant *v, sd_varlink_method_f
 /* Monitor: the connection stays open until the caller goes. */
 
 static void monitor_start(Call *c, bool all) {
-        if (event_subscribe(c->manager, c->link, all, c->uid) < 0)
-                (void) sd_varlink_error_errno(c->link, -ENOMEM);
+        int r = event_subscribe(c->manager, c->link, all, c->uid);
+        if (r < 0)
+                (void) reply_error(c->link, &(Operation) {}, r);
         call_free(c);
 }
 
@@ -556,22 +575,10 @@ static int method_explain(sd_varlink *link, sd_json_variant *v, sd_varlink_metho
                 { "recipient", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), recipient), SD_JSON_MANDATORY },
                 {},
         };
-        _cleanup_(sd_json_variant_unrefp) sd_json_variant *list = NULL;
-        _cleanup_strv_free_ char **steps = NULL;
         int r;
 
         r = sd_varlink_dispatch(link, v, fields, &p);
-        if (r != 0)
-                return r;
-        r = route_explain_steps(userdata, p.sender, p.recipient, &steps);
-        if (r == -EINVAL)
-                return sd_varlink_error_invalid_parameter_name(link, "recipient");
-        if (r < 0)
-                return r;
-        r = sd_json_variant_new_array_strv(&list, steps);
-        if (r < 0)
-                return r;
-        return sd_varlink_replybo(link, SD_JSON_BUILD_PAIR_VARIANT("steps", list));
+        return r != 0 ? r : explain_start(userdata, link, p.recipient);
 }
 
 int queue_listen(Manager *manager, int fd) {
