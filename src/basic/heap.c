@@ -48,7 +48,7 @@ int heap_push(Heap *h, void *item) {
         assert(*index_of(h, item) == HEAP_NONE);
 
         if (h->size == h->allocated) {
-                size_t n = MAX(h->allocated * 2, (size_t) 16);
+                size_t n = MAX(h->allocated * 2, (size_t) 4);
                 void **p = reallocarray(h->items, n, sizeof(void *));
                 if (!p)
                         return -ENOMEM;

@@ -37,19 +37,46 @@ typedef struct Config {
         /* [Action local]; more with the decision engine */
         DeliverMethod deliver;     /* Deliver=mbox|maildir */
         char *maildir;             /* Maildir=, below the home, default "Maildir" */
-        char *aliases;             /* Aliases=, default /etc/aliases; empty: none */
+        char *aliases;             /* Aliases=, default /etc/aliases; NULL: none */
+
+        /* [Listener NAME] */
+        struct ListenerConfig **listeners, *listener_default;
+        size_t n_listeners;
+
+        char **origins;            /* private: where each key was set */
 } Config;
+
+typedef struct ListenerConfig {
+        char *name;                    /* the instance of postd-smtpd@NAME.socket */
+        unsigned connections_max;      /* MaxConnections=, 1000 */
+        unsigned connections_max_peer; /* MaxConnectionsPerPeer=, of one address or uid, 100 */
+        usec_t command_timeout;        /* CommandTimeout=, 5min */
+        usec_t data_timeout;           /* DataTimeout=, without a byte of it, 5min */
+        unsigned errors_max;           /* ErrorsMax=, then 421, 20 */
+
+        char **origins;                /* private */
+} ListenerConfig;
 
 Config *config_free(Config *c);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Config *, config_free);
 
-/* Reads /usr/lib/postd/postd.conf, /etc/postd/postd.conf and their *.conf.d below root (NULL: /). Each error and warning
+/* Reads, below root (NULL: /), /usr/lib/postd/postd.conf, then /etc/postd/postd.conf, then the *.conf of
+ * /usr/lib/postd/postd.conf.d and /etc/postd/postd.conf.d in one order by name; of two with the same name the one in
+ * /etc, and none if that is a link to /dev/null. What comes later wins; an empty value takes back what was said
+ * before. Each error and warning
  * goes as one line to report(): text like "/etc/postd/postd.conf:12: [Server] RetryMin=: not a time span: x".
  * 0 or, with any error, -EBADMSG; then *ret is not set. */
 int config_load(const char *root, void (*report)(int level, const char *line, void *userdata), void *userdata, Config **ret);
 
+/* The section of a listener; the defaults if it has none. Never NULL. */
+const ListenerConfig *config_listener(const Config *c, const char *name);
+
 /* Is the domain (without case) one of ours? Address literals of this host are not looked at. */
 bool config_domain_is_local(const Config *c, const char *domain);
 
-/* The merged result, each key with a comment that names its origin. */
+/* The merged result, each key with a comment that names its origin; could be read again. */
 int config_dump(const Config *c, FILE *f);
+
+/* The name of this host, fully qualified where that is known without asking the DNS: name if it has a dot, else what
+ * /etc/hosts below root_fd has for it. Always a valid domain ("localhost" if nothing is). NULL without memory. */
+char *config_host_name(int root_fd, const char *name);

@@ -53,6 +53,10 @@ typedef struct StoreFinished {
 } StoreFinished;
 int store_finish(Store *s, const StoreFinished *messages, size_t n);
 
+/* Was a message with this token finished within the last day? 1 and its id, 0, or -errno. Reads the whole log: for
+ * submissions that say they are repeated. */
+int store_find_finished(Store *s, sd_id128_t token, QueueId *ret);
+
 /* Moves a message to damaged/. */
 int store_set_aside(Store *s, const QueueId *id);
 

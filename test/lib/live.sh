@@ -11,7 +11,7 @@
 #
 # A machine whose owner is gone is removed by the next run.
 
-machine() { echo "$CACHE/machines/$1"; }
+machine() { echo "$LIVE/machines/$1"; }
 
 need_machine() {
         # shellcheck disable=SC2153 # set by test/machine
@@ -20,14 +20,14 @@ need_machine() {
 
 list_machines() {
         local dir
-        for dir in "$CACHE"/machines/*; do
+        for dir in "$LIVE"/machines/*; do
                 ! alive "$dir/owner" || echo "${dir##*/}"
         done
 }
 
 forget_dead_machines() {
         local dir
-        for dir in "$CACHE"/machines/*; do
+        for dir in "$LIVE"/machines/*; do
                 [[ -d $dir ]] || continue
                 alive "$dir/owner" || kill_machine "${dir##*/}"
         done

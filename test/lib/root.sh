@@ -63,7 +63,7 @@ build_layer() {
                 set -e
                 new=$1 root=$2 lib=$3 debs=$4
                 shift 4
-                . "$lib/overlay.sh"
+                . "$lib/mounts.sh"
                 lay "$new" "$root"
                 "$lib/root-build" add "$new/root" "$debs" "$@"
                 mountpoint -q "$new/root" || { rmdir "$new/upper"; mv -T "$new/root" "$new/upper"; }

@@ -12,3 +12,16 @@ lay() {
         [[ -d $top/usr/src/postd ]] || top=${lower##*:}
         cp -a --reflink=auto "$top/." "$dir/root"
 }
+
+# keep_mounts PATH…: a new mount namespace has a copy of every mount of the host, and would hold on to each of them after
+# the host let go of it (a loop device, say, whose power is to be cut). All but the system's own and those that lead to
+# the paths, or are below them, go from this namespace.
+keep_mounts() {
+        local target path
+        while IFS= read -r target; do
+                for path in /proc /sys /dev /run "$@"; do
+                        [[ $target != / && $path/ != "$target"/* && $target/ != "$path"/* ]] || continue 2
+                done
+                umount --lazy "$target"
+        done < <(findmnt --noheadings --list --output TARGET | tac)
+}
