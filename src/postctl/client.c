@@ -62,9 +62,9 @@ static const struct {
         const char *error, *text;
 } error_texts[] = {
         { SD_VARLINK_ERROR_PERMISSION_DENIED,
-          "not permitted for messages of others; only for root and whom polkit allows, so try sudo" },
+          "only root and whom polkit allows may do that with messages of others; try sudo" },
         { SD_VARLINK_ERROR_INTERACTIVE_AUTHENTICATION_REQUIRED,
-          "polkit wants to ask for a password; try on a terminal, or with sudo" },
+          "only root may do that with messages of others, or who gives polkit a password; try sudo, or a terminal" },
         { SD_VARLINK_ERROR_DISCONNECTED,
           "postd ended the connection; see journalctl -u postd-queued.service" },
         { SD_VARLINK_ERROR_TIMEOUT,

@@ -105,7 +105,7 @@ static int list_row(Listing *l, sd_json_variant *message) {
                 json_string(message, "id"),
                 format_age(age, usec_sub(l->now, json_number(message, "arrival"))),
                 format_size(size, json_number(message, "size")),
-                held ? "held" : s.tried ? "deferred" : "new",
+                held ? "held" : s.waiting == 0 ? "done" : s.tried ? "deferred" : "new",
                 isempty(sender) ? "<>" : sender,
                 recipients.data,
                 next,

@@ -423,8 +423,11 @@ int smtp_session_check_done(SmtpSession *s, const SmtpDecision *decisions, const
                 const SmtpDecision *d = mail_refused ? &no_mail : refused ?: &decisions[i - s->n_checked];
 
                 if (r >= 0 && s->state != SMTP_SESSION_CLOSED) {
+                        /* Local users have long lists with many that are gone. */
                         if (d->code < 300)
                                 r = reply(s, 250, STATUS(2, 1, 5), d->text);
+                        else if (s->options->local && !mail_refused)
+                                r = reply(s, d->code, d->status, d->text);
                         else
                                 r = refuse_decision(s, d);
                 }

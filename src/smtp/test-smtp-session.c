@@ -148,7 +148,7 @@ static void test_parameters(void) {
         ASSERT_EQ(s->envelope.token.bytes[0], 0x01);
         ASSERT_EQ(s->origin_uid, 12U);
         ASSERT_STREQ(s->envelope.recipients[0].original_recipient, "rfc822;x");
-        ASSERT_EQ(s->envelope.recipients[0].notify, NOTIFY_NEVER);
+        ASSERT_EQ(s->envelope.recipients[0].notify, (NotifyFlags) NOTIFY_NEVER);
         ASSERT_STREQ(smtp_session_protocol(s), "UTF8SMTP");
         ASSERT_EQ(smtp_session_idle(s), false);
         driver_feed(&d, "RSET\r\n", 6);
