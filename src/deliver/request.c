@@ -144,6 +144,11 @@ void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) {
         settle(c, RESULT_DEFERRED, status, text);
 }
 
+void copy_again(Copy *c, const char *where, const char *why) {
+        copy_deferred(c, STATUS(4, 3, 0), "%s %s; session restarts", where, why);
+        c->again = true;
+}
+
 void copy_deferred_errno(Copy *c, int error, const char *where) {
         switch (error < 0 ? -error : error) {
         case ENOSPC:
@@ -176,7 +181,8 @@ int copies_to_json(const Copy *copies, size_t n, sd_json_variant **ret) {
                                 SD_JSON_BUILD_PAIR_UNSIGNED("recipient", c->recipient),
                                 SD_JSON_BUILD_PAIR_STRING("result", delivery_result_to_string(c->result)),
                                 SD_JSON_BUILD_PAIR_STRING("status", enhanced_status_format(c->status, status)),
-                                SD_JSON_BUILD_PAIR_STRING("text", c->text ?: "out of memory"));
+                                SD_JSON_BUILD_PAIR_STRING("text", c->text ?: "out of memory"),
+                                SD_JSON_BUILD_PAIR_CONDITION(c->again, "again", SD_JSON_BUILD_BOOLEAN(true)));
         }
         return r < 0 ? r : sd_json_buildo(ret, SD_JSON_BUILD_PAIR_VARIANT("results", array));
 }

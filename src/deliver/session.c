@@ -55,7 +55,7 @@ static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
 
         if (s->ending)
                 for (size_t i = begin; i < end; i++)
-                        copy_deferred(request->copies + i, STATUS(4, 3, 0), "session restarts");
+                        copy_again(request->copies + i, "delivery", "has not begun");
         else if (s->deliver(s->store, request->copies + begin, end - begin) > 0)
                 s->ending = true;
         s->n_done = end;
