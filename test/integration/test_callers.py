@@ -225,7 +225,7 @@ def test_git_send_email(mailbox, users, tmp_path):
     patch.chmod(0o644)
     try:
         run(
-            *("env", "GIT_COMMITTER_NAME=Bob", "GIT_COMMITTER_EMAIL=bob@example.com", "git", "send-email", "--quiet"),
+            *("env", "EMAIL=bob@example.com", "GIT_COMMITTER_NAME=Bob", "GIT_AUTHOR_NAME=Bob", "git", "send-email", "--quiet"),
             *("--confirm=never", "--suppress-cc=all", "--from=bob@example.com", "--to=alice", str(patch)),
             user="bob",
             cwd="/home/bob",
