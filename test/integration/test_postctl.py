@@ -434,7 +434,7 @@ def test_daemon_down(queue, postctl, users):
         assert done.returncode == 3 and "not running" in done.stdout and "2 messages in the spool" in done.stdout
     finally:
         run("systemctl", "start", "postd-queued.socket", "postd-queued.service")
-    assert [m["id"] for m in listed(postctl)] == [identifier, other]
+    wait_listed(postctl, [identifier, other])
 
 
 def test_check_config(postctl, tmp_path):
