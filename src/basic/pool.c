@@ -26,7 +26,7 @@ struct Pool {
         pthread_cond_t changed;
         Queue todo, finished;
         size_t n_todo, n_threads, n_idle;
-        bool stop;
+        bool draining, stop;
 };
 
 static void queue_put(Queue *q, Work *w) {
@@ -52,6 +52,8 @@ static void finish(Pool *p, Work *w) {
         queue_put(&p->finished, w);
         if (first)
                 (void) eventfd_write(p->event_fd, 1);
+        if (p->draining)
+                pthread_cond_broadcast(&p->changed);
 }
 
 static void *thread_run(void *userdata) {
@@ -152,13 +154,21 @@ Pool *pool_free(Pool *p) {
         if (!p)
                 return NULL;
 
+        /* A done() may submit more. */
         pthread_mutex_lock(&p->mutex);
+        p->draining = true;
+        while (p->pending > 0) {
+                while (!p->finished.first)
+                        pthread_cond_wait(&p->changed, &p->mutex);
+                pthread_mutex_unlock(&p->mutex);
+                call_done(p);
+                pthread_mutex_lock(&p->mutex);
+        }
         p->stop = true;
         pthread_cond_broadcast(&p->changed);
         while (p->n_threads > 0)
                 pthread_cond_wait(&p->changed, &p->mutex);
         pthread_mutex_unlock(&p->mutex);
-        call_done(p);
 
         sd_event_source_disable_unref(p->source);
         safe_close(p->event_fd);

@@ -73,7 +73,7 @@ static void test_long(void) {
                 ASSERT_OK(buf_append_str(&text, "[A]\nKey="));
                 ASSERT_OK(buf_append_str(&expected, "1[A]\n2[A]Key=("));
                 for (size_t k = 4; k < sizes[i]; k++) {
-                        const char *c = k + 1 == sizes[i] ? "x" : "abc ; # " + k % 7;
+                        const char *c = k + 1 == sizes[i] ? "x" : &"abc ; # "[k % 7];
                         ASSERT_OK(buf_append(&text, c, 1));
                         ASSERT_OK(buf_append(&expected, c, 1));
                 }

@@ -4,12 +4,14 @@
  * connection to the queue manager; whatever goes wrong, mail stays in the queue. */
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
 #include "basic/log.h"
 #include "basic/text.h"
+#include "deliver/maildir.h"
 #include "deliver/mbox.h"
 #include "deliver/restrict.h"
 #include "deliver/session.h"
@@ -67,6 +69,28 @@ static int run_mailbox(sd_event *event, int connection) {
         return r < 0 ? log_error_errno(r, "The session failed: %m") : 0;
 }
 
+static int run_home(sd_event *event, int connection, const char *name) {
+        _cleanup_(maildir_closep) Maildir *maildir = NULL;
+        char host[HOST_NAME_MAX + 1];
+        const char *home = getenv("HOME");
+        int r;
+
+        if (!home || home[0] != '/')
+                return log_error_errno(ENXIO, "The user database has no home for uid %u.", getuid());
+        if (gethostname(host, sizeof(host)) < 0)
+                return log_error_errno(negative_errno(), "Failed to read the host's name: %m");
+        r = maildir_open(home, name, host, getuid(), &maildir);
+        if (r == -EINVAL)
+                return log_error_errno(r, "--maildir=%s: not a name below the home.", name);
+        if (r < 0)
+                return log_error_errno(r, "Failed to open the maildir %s of uid %u: %m", name, getuid());
+        r = restrict_or_say(&(RestrictRule) { maildir_fd(maildir), RESTRICT_TREE }, 1);
+        if (r < 0)
+                return r;
+        r = session_run(event, connection, maildir_deliver, maildir);
+        return r < 0 ? log_error_errno(r, "The session failed: %m") : 0;
+}
+
 static int take_connection(int fd, const char *name, void *userdata) {
         int *connection = userdata;
 
@@ -77,7 +101,7 @@ static int take_connection(int fd, const char *name, void *userdata) {
         return 0;
 }
 
-static int run(const char *class) {
+static int run(const char *class, const char *maildir) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;
         int connection = -EBADF, r;
 
@@ -91,8 +115,7 @@ static int run(const char *class) {
         r = service_event_new(&event);
         if (r < 0)
                 return log_error_errno(r, "Failed to set up the event loop: %m");
-        (void) class;
-        return run_mailbox(event, connection);
+        return streq(class, "home") ? run_home(event, connection, maildir) : run_mailbox(event, connection);
 }
 
 int main(int argc, char *argv[]) {
@@ -102,6 +125,7 @@ int main(int argc, char *argv[]) {
                 { "maildir", required_argument, NULL, 'm' },
                 {},
         };
+        const char *maildir = "Maildir";
         int c;
 
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
@@ -113,6 +137,7 @@ int main(int argc, char *argv[]) {
                         puts("postd " POSTD_VERSION);
                         return EXIT_SUCCESS;
                 case 'm':
+                        maildir = optarg;
                         break;
                 default:
                         return EXIT_FAILURE;
@@ -122,5 +147,5 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         }
         log_setup("postd-deliver");
-        return run(argv[optind]) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return run(argv[optind], maildir) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

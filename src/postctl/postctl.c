@@ -218,6 +218,7 @@ int main(int argc, char **argv) {
         int r;
 
         log_setup("postctl");
+        argv[0] = (char *) "postctl"; /* for getopt_long()'s messages */
         (void) setlocale(LC_ALL, "");
         (void) setlocale(LC_CTYPE, "C.UTF-8");
         r = parse_options(&p, argc, argv);

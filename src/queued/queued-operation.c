@@ -38,7 +38,7 @@ int operation_action(Manager *manager, const Operation *o, uid_t uid, const char
         if (m && m->uid == uid && uid != UID_UNKNOWN && IN_SET(o->verb, VERB_SHOW, VERB_CAT, VERB_REMOVE))
                 *ret = NULL;
         else
-                *ret = IN_SET(o->verb, VERB_SHOW, VERB_CAT) ? ACTION_VIEW : ACTION_MANAGE;
+                *ret = o->verb == VERB_SHOW ? ACTION_VIEW : o->verb == VERB_CAT ? ACTION_CONTENT : ACTION_MANAGE;
         return 0;
 }
 

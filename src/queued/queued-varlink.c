@@ -355,7 +355,7 @@ static void list_done(Work *w) {
                 r = sd_varlink_replybo(l->link, SD_JSON_BUILD_PAIR_VARIANT("messages", l->piece),
                                        SD_JSON_BUILD_PAIR_CONDITION(l->position < l->n, "incomplete", SD_JSON_BUILD_BOOLEAN(true)));
         l->piece = sd_json_variant_unref(l->piece);
-        if (last || r < 0)
+        if (last || r < 0 || l->manager->stopping)
                 list_free(l);
         else
                 list_next(l);

@@ -6,7 +6,7 @@
 #include "basic/test.h"
 #include "schedule/schedule.h"
 
-enum { N_JOBS = 120, N_DESTINATIONS = 9, N_OPERATIONS = 150000, N_SEEDS = 4 };
+enum { N_JOBS = 120, N_DESTINATIONS = 9, N_OPERATIONS = 60000, N_SEEDS = 4 };
 
 static const SchedulePolicy policy = {
         .concurrency = 3,

@@ -270,6 +270,7 @@ static int on_start_reply(sd_bus_message *message, void *userdata, sd_bus_error 
 
         s->call = sd_bus_slot_unref(s->call);
         if (sd_bus_message_is_method_error(message, NULL)) {
+                bus_unref_unit(s); /* the unit may exist, with our reference, and only its job not */
                 session_fail(s, strempty(sd_bus_message_get_error(message)->message), 0);
                 return 0;
         }

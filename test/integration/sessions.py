@@ -9,6 +9,7 @@ import os
 import pwd
 import secrets
 import socket
+import threading
 import time
 
 SPAWN = "/run/postd/io.postd.Spawn"
@@ -23,17 +24,22 @@ class VarlinkError(Exception):
         self.parameters = parameters
 
 
+# The effective uid is the whole process's.
+_acting = threading.Lock()
+
+
 @contextlib.contextmanager
 def acting_as(user):
     """With the effective uid of a user: this is what the other side of a new connection sees."""
     entry = pwd.getpwnam(user)
-    os.setegid(entry.pw_gid)
-    os.seteuid(entry.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
+    with _acting:
+        os.setegid(entry.pw_gid)
+        os.seteuid(entry.pw_uid)
+        try:
+            yield
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
 
 
 class Varlink:

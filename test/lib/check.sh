@@ -39,7 +39,7 @@ unit_tests() {
         say "unit tests in $BUILD/"
         # Sanitizers report and stop; a leak is a failure too.
         interruptible locked "$TREE/.machine/$BUILD.lock" in_root env \
-                ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1 \
+                ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:strict_string_checks=1:intercept_strndup=0 \
                 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
                 meson test -C "$BUILD" --no-rebuild --print-errorlogs "${names[@]}" || :
 

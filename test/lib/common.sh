@@ -10,6 +10,14 @@ else
         BOLD='' RED='' GREEN='' DIM='' PLAIN=''
 fi
 
+# shellcheck disable=SC2034
+CACHE=${POSTD_MACHINE_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/postd-machine}
+
+# What runs is told by its pid. A container that shares the cache counts its own pids, so it keeps its own account.
+LIVE=$CACHE
+pids=$(stat --dereference --format=%i /proc/self/ns/pid)
+[[ $pids == 4026531836 ]] || LIVE=$CACHE/in-$pids # the number of the first namespace, in any kernel
+
 # Whatever the script itself has to say goes to stderr: stdout belongs to the command that runs in the machine.
 say() { printf '%s\n' "$BOLD$*$PLAIN" >&2; }
 note() { printf '%s\n' "$DIM$*$PLAIN" >&2; }
