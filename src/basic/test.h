@@ -23,7 +23,7 @@
         ({                                                              \
                 typeof(a) _ta = (a);                                    \
                 typeof(b) _tb = (b);                                    \
-                if (_ta != _tb)                                         \
+                if ((long long) _ta != (long long) _tb)                                         \
                         _TEST_FAIL("%s == %s: %lld and %lld", #a, #b, (long long) _ta, (long long) _tb); \
         })
 #define ASSERT_STREQ(a, b)                                              \

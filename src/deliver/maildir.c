@@ -248,6 +248,7 @@ static int draft_write(Maildir *m, Draft *d, Buf *buffer) {
                 if (r < 0)
                         return r;
                 if (r > 0) {
+                        (void) unlinkat(m->tmp_fd, d->name, 0);
                         copy_delivered(d->copy, m->path);
                         return 1;
                 }

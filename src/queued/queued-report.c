@@ -237,7 +237,8 @@ static int report_compose(Manager *manager, Message *m, Report *report) {
                         .action = action_for(o),
                         .status = o->state == RECIPIENT_EXPIRED ? STATUS(5, 4, 7) : o->status,
                         .remote_host = o->remote_host,
-                        .diagnostic = o->text,
+                        /* Where a mailbox is, is nobody else's business. */
+                        .diagnostic = o->state == RECIPIENT_DELIVERED && !o->remote_host ? NULL : o->text,
                         .last_attempt = o->attempted,
                         .will_retry_until = o->report == DSN_DELAYED ? clock.realtime + usec_sub(manager->config->expire_after, o->age) : 0,
                 };

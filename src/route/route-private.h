@@ -27,6 +27,9 @@ void trace(const RouteRequest *request, const char *format, ...) _printf_(2, 3);
 /* Fills in kind, status and text; 0 or -ENOMEM. */
 int result_set(RouteResult *ret, RouteKind kind, EnhancedStatus status, const char *format, ...) _printf_(4, 5);
 
+/* The end of a step: on success (e >= 0) the result goes to the caller and its text to the trace. */
+int result_hand_over(const RouteRequest *request, int e, RouteResult *result, RouteResult *ret);
+
 /* Is the address, which is a plain one, already among its ancestors? < 0, 0, 1. */
 int is_loop(const Router *r, const RouteRequest *request);
 

@@ -110,11 +110,5 @@ int route_user(Router *r, const RouteRequest *request, const RouteUser *user, Ro
                 e = result_set(&result, ROUTE_REJECT, STATUS(5, 4, 6), "aliases lead back to where they began, and there is no such user");
         else
                 e = result_set(&result, ROUTE_REJECT, STATUS(5, 1, 1), "no such user");
-        if (e < 0)
-                return e;
-        if (result.text)
-                trace(request, "%s", result.text);
-        *ret = result;
-        result = ROUTE_RESULT_INIT;
-        return 0;
+        return result_hand_over(request, e, &result, ret);
 }

@@ -137,6 +137,16 @@ int is_loop(const Router *r, const RouteRequest *request) {
         return 0;
 }
 
+int result_hand_over(const RouteRequest *request, int e, RouteResult *result, RouteResult *ret) {
+        if (e < 0)
+                return e;
+        if (result->text)
+                trace(request, "%s", result->text);
+        *ret = *result;
+        *result = ROUTE_RESULT_INIT;
+        return 0;
+}
+
 /* By the whole name, then without the sub-address. */
 static const Alias *find_alias(const Router *r, const LocalName *name) {
         char base[ADDRESS_LOCAL_MAX + 1];
@@ -229,11 +239,5 @@ int route_recipient(Router *r, const RouteRequest *request, RouteResult *ret) {
                 e = route_target(r, request, &result);
         else
                 e = route_address(r, request, &result);
-        if (e < 0)
-                return e;
-        if (result.text)
-                trace(request, "%s", result.text);
-        *ret = result;
-        result = ROUTE_RESULT_INIT;
-        return 0;
+        return result_hand_over(request, e, &result, ret);
 }

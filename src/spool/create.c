@@ -10,26 +10,29 @@
 #include "basic/fd.h"
 #include "spool/store-internal.h"
 
-/* A file without a name. Where the file system has no such thing it gets its name at once; recovery discards it if it
- * stays unfinished, in the same way. */
-static int open_new(int dir_fd, const QueueId *id, bool *ret_named) {
+/* A file without a name. Where the file system has no such thing it has one that recovery does not look at, and that
+ * store_open() removes. */
+static int open_new(Store *s, const QueueId *id, int dir_fd, char temporary[static TEMPORARY_NAME_MAX]) {
+        temporary[0] = 0;
         int fd = openat(dir_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-        if (fd >= 0) {
-                *ret_named = false;
-                return fd;
+        if (fd >= 0 || !IN_SET(errno, EOPNOTSUPP, EISDIR, ENOSYS))
+                return fd < 0 ? negative_errno() : fd;
+
+        (void) snprintf(temporary, TEMPORARY_NAME_MAX, TEMPORARY_PREFIX "%s", id->s);
+        fd = openat(s->fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0) {
+                int r = negative_errno();
+                temporary[0] = 0;
+                return r;
         }
-        if (!IN_SET(errno, EOPNOTSUPP, EISDIR, ENOSYS))
-                return negative_errno();
-        fd = openat(dir_fd, id->s, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd < 0)
-                return negative_errno();
-        *ret_named = true;
         return fd;
 }
 
-static int link_new(int fd, int dir_fd, const QueueId *id) {
+static int link_new(Store *s, int fd, const char *temporary, int dir_fd, const QueueId *id) {
         char path[sizeof("/proc/self/fd/") + 12];
 
+        if (temporary[0])
+                return linkat(s->fd, temporary, dir_fd, id->s, 0) < 0 ? negative_errno() : 0;
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
         if (linkat(AT_FDCWD, path, dir_fd, id->s, AT_SYMLINK_FOLLOW) >= 0)
                 return 0;
@@ -125,21 +128,35 @@ static int sync_directory(void *userdata) {
         return fsync(d->fd) < 0 ? negative_errno() : 0;
 }
 
-static int make_durable(int fd, QueueDirectory *d, const QueueId *id, bool named) {
-        int r;
-
-        if (!named) {
-                r = link_new(fd, d->fd, id);
-                if (r < 0)
-                        return r;
-        }
-        r = fsync(fd) < 0 ? negative_errno() : 0;
+static int make_durable(int fd, QueueDirectory *d, const QueueId *id) {
+        int r = fsync(fd) < 0 ? negative_errno() : 0;
         if (r >= 0)
                 r = sync_group_wait(&d->sync, sync_directory, d);
         /* If it cannot be removed either it may come back after a crash: a second copy, not a loss. */
         if (r < 0)
                 (void) unlinkat(d->fd, id->s, 0);
         return r;
+}
+
+/* Writes the file and gives it its name. The front is in the buffer. */
+static int write_file(Store *s, const QueueId *id, QueueDirectory *d, Buf *b, size_t prefix_size, int content_fd, uint64_t size, size_t n_recipients) {
+        uint64_t end = b->size + size + COMMIT_RECORD_SIZE;
+        char temporary[TEMPORARY_NAME_MAX];
+        uint32_t seed = record_seed(id);
+        int r;
+
+        _cleanup_close_ int fd = open_new(s, id, d->fd, temporary);
+        if (fd < 0)
+                return fd;
+        r = size <= SMALL_CONTENT_MAX ? write_small(fd, b, prefix_size, content_fd, size, seed)
+                                      : write_large(fd, b, prefix_size, content_fd, size, seed);
+        if (r >= 0)
+                r = file_reserve(fd, end, end, n_recipients);
+        if (r >= 0)
+                r = link_new(s, fd, temporary, d->fd, id);
+        if (temporary[0])
+                (void) unlinkat(s->fd, temporary, 0);
+        return r < 0 ? r : make_durable(fd, d, id);
 }
 
 /* The message as store_read() would give it, from the buffer that was written. */
@@ -170,9 +187,6 @@ int store_create(Store *s, const QueueId *id, Envelope *envelope, const char *pr
         _cleanup_(queued_message_done) QueuedMessage m = QUEUED_MESSAGE_INIT;
         FileHeader h = { .id = *id, .content_size = prefix_size + size };
         _cleanup_(buf_done) Buf b = BUF_INIT;
-        _cleanup_close_ int fd = -EBADF;
-        uint32_t seed = record_seed(id);
-        bool named;
         int r;
 
         if (s->flags & STORE_READ_ONLY)
@@ -184,30 +198,17 @@ int store_create(Store *s, const QueueId *id, Envelope *envelope, const char *pr
         QueueDirectory *d = s->directories + queue_directory_index(id->s[QUEUE_ID_LENGTH - 1]);
 
         envelope->size = h.content_size;
-        r = build_front(&h, seed, envelope, prefix, prefix_size, &b);
+        r = build_front(&h, record_seed(id), envelope, prefix, prefix_size, &b);
         if (r < 0)
                 return r;
-        uint64_t end = b.size + size + COMMIT_RECORD_SIZE;
         if (ret) {
                 /* Before anything is written: afterwards nothing may fail for want of memory. */
-                r = fill_message(&b, id, end, &m);
+                r = fill_message(&b, id, b.size + size + COMMIT_RECORD_SIZE, &m);
                 if (r < 0)
                         return r;
         }
 
-        fd = open_new(d->fd, id, &named);
-        if (fd < 0)
-                return fd;
-        r = size <= SMALL_CONTENT_MAX ? write_small(fd, &b, prefix_size, content_fd, size, seed)
-                                      : write_large(fd, &b, prefix_size, content_fd, size, seed);
-        if (r >= 0)
-                r = file_reserve(fd, end, end, envelope->n_recipients);
-        if (r < 0) {
-                if (named)
-                        (void) unlinkat(d->fd, id->s, 0);
-                return r;
-        }
-        r = make_durable(fd, d, id, named);
+        r = write_file(s, id, d, &b, prefix_size, content_fd, size, envelope->n_recipients);
         if (r < 0)
                 return r;
         if (ret) {

@@ -3,7 +3,6 @@
 /* Recovery: lists the queue directories, crosses out what the log of finished messages names, and reads the rest in
  * the order of inodes, which is the order on disk. */
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -27,13 +26,6 @@ typedef struct Scan {
 static void scan_done(Scan *s) {
         free(s->listed);
 }
-
-static DIR *closedir_null(DIR *d) {
-        if (d)
-                closedir(d);
-        return NULL;
-}
-DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir_null);
 
 static int compare_ids(const void *a, const void *b) {
         return strcmp(((const Listed *) a)->id.s, ((const Listed *) b)->id.s);
@@ -77,13 +69,9 @@ static int list_directory(Scan *s, unsigned index) {
 
         if (dir_fd < 0)
                 return 0;
-        _cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0)
-                return negative_errno();
-        d = fdopendir(fd);
-        if (!d)
-                return negative_errno();
-        (void) TAKE_FD(fd);
+        r = open_listing(dir_fd, &d);
+        if (r < 0)
+                return r;
         for (;;) {
                 errno = 0;
                 struct dirent *de = readdir(d);

@@ -3,6 +3,8 @@
 
 /* What the files of the store share. Only spool/ includes this. */
 
+#include <dirent.h>
+
 #include "spool/file.h"
 #include "spool/finished.h"
 #include "spool/store.h"
@@ -12,6 +14,9 @@
 #define COPY_CHUNK (256U * 1024)
 #define FIRST_READ (16U * 1024)                  /* enough for most messages as a whole */
 #define LARGE_CONTENT (UINT64_C(8) * 1024 * 1024) /* is block-aligned in the file, and handed out as a file */
+
+#define TEMPORARY_PREFIX "new-"                  /* in the spool: messages being written where O_TMPFILE does not work */
+#define TEMPORARY_NAME_MAX (sizeof(TEMPORARY_PREFIX) + QUEUE_ID_LENGTH)
 
 typedef struct QueueDirectory {
         int fd;            /* -EBADF: not there (read-only) */
@@ -45,6 +50,15 @@ int file_load(int fd, const QueueId *id, QueuedMessage *ret);
 
 /* Moves a name of a queue directory to damaged/, under a name that is free there. */
 int set_aside_at(Store *s, int dir_fd, const char *name);
+
+/* Opens a directory for reading its entries. The descriptor of the directory itself is used by many at once. */
+int open_listing(int dir_fd, DIR **ret);
+static inline DIR *closedir_null(DIR *d) {
+        if (d)
+                closedir(d);
+        return NULL;
+}
+DEFINE_TRIVIAL_CLEANUP_FUNC(DIR *, closedir_null);
 
 /* What store_scan() has just read for its callback in this thread: store_read() takes it from there. */
 typedef struct Scanned {

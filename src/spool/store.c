@@ -74,6 +74,32 @@ static int take_lock(Store *s) {
         return 0;
 }
 
+int open_listing(int dir_fd, DIR **ret) {
+        _cleanup_close_ int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return negative_errno();
+        DIR *d = fdopendir(fd);
+        if (!d)
+                return negative_errno();
+        (void) TAKE_FD(fd);
+        *ret = d;
+        return 0;
+}
+
+/* What a process that was killed had not finished writing. Whoever has the lock writes nothing yet. */
+static int remove_temporary_files(Store *s) {
+        _cleanup_(closedir_nullp) DIR *d = NULL;
+        int r;
+
+        r = open_listing(s->fd, &d);
+        if (r < 0)
+                return r;
+        for (struct dirent *de; (de = readdir(d));)
+                if (startswith(de->d_name, TEMPORARY_PREFIX))
+                        (void) unlinkat(s->fd, de->d_name, 0);
+        return 0;
+}
+
 int store_open(const char *path, StoreFlags flags, Store **ret) {
         _cleanup_(store_closep) Store *s = NULL;
         int r;
@@ -94,6 +120,9 @@ int store_open(const char *path, StoreFlags flags, Store **ret) {
                 return negative_errno();
         if (!(flags & STORE_READ_ONLY)) {
                 r = take_lock(s);
+                if (r < 0)
+                        return r;
+                r = remove_temporary_files(s);
                 if (r < 0)
                         return r;
                 r = open_directory(s->fd, "damaged", flags, &s->damaged_fd);
