@@ -5,6 +5,7 @@
 const char *const config_section_titles[_SECTION_MAX] = {
         [SECTION_SERVER] = "Server",
         [SECTION_ACTION_LOCAL] = "Action local",
+        [SECTION_SPAWN] = "Spawn",
         [SECTION_LISTENER] = "Listener NAME",
 };
 
@@ -38,6 +39,8 @@ const ConfigKey config_keys[] = {
         A("Deliver", deliver, deliver, "mbox"),
         A("Maildir", path_home, maildir, "Maildir"),
         A("Aliases", path_optional, aliases, "/etc/aliases"),
+
+        { SECTION_SPAWN, "AllowUsers", &config_type_uids, offsetof(Config, allow_users), NULL },
 
         L("MaxConnections", unsigned, connections_max, "1000", 1, 100000),
         L("MaxConnectionsPerPeer", unsigned, connections_max_peer, "100", 1, 100000),

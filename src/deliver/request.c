@@ -133,15 +133,28 @@ void copy_delivered(Copy *c, const char *where) {
         settle(c, RESULT_DELIVERED, STATUS(2, 0, 0), strdup(where));
 }
 
-void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) {
+static void settle_format(Copy *c, DeliveryResult result, EnhancedStatus status, const char *format, va_list ap) {
         char *text = NULL;
+
+        if (vasprintf(&text, format, ap) < 0)
+                text = NULL;
+        settle(c, result, status, text);
+}
+
+void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        if (vasprintf(&text, format, ap) < 0)
-                text = NULL;
+        settle_format(c, RESULT_DEFERRED, status, format, ap);
         va_end(ap);
-        settle(c, RESULT_DEFERRED, status, text);
+}
+
+void copy_failed(Copy *c, EnhancedStatus status, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        settle_format(c, RESULT_FAILED, status, format, ap);
+        va_end(ap);
 }
 
 void copy_again(Copy *c, const char *where, const char *why) {

@@ -50,6 +50,7 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Request *, request_free);
 
 /* Settle a copy with a text; the last one as deferred for an errno of ours: full disks and quotas get the status that
  * says so. */
+void copy_failed(Copy *c, EnhancedStatus status, const char *format, ...) _printf_(3, 4);
 void copy_delivered(Copy *c, const char *where);
 void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) _printf_(3, 4);
 /* Deferred, but not for long: this session cannot do it, the next one can. */

@@ -103,6 +103,13 @@ def test_loop_is_reported(sendmail, mailbox, aliases, postctl, clean_queue):
     wait_until(lambda: not queue(postctl), what="an empty queue")
 
 
+def test_message_that_goes_round(sendmail, mailbox, aliases, clean_queue):
+    aliases("")
+    sendmail("alice", message="Delivered-To: alice@machine.example\nSubject: again\n\nHello.\n", user="bob")
+    assert report(mailbox("bob").wait()[0])[1]["Status"] == "5.4.6"
+    assert mailbox("alice").messages() == []
+
+
 def test_unknown_member_is_reported_to_the_owner(sendmail, mailbox, aliases, clean_queue):
     aliases("team: alice, nobody-of-that-name\nowner-team: bob\n")
     sendmail("team", user="carol")
