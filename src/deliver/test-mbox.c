@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "basic/crc32c.h"
@@ -328,7 +329,13 @@ static void test_locks(void) {
         ASSERT_EQ(mbox_deliver(m, &c, 1), 0);
         ASSERT_EQ(c.result, RESULT_DEFERRED);
         ASSERT_TRUE(strstr(c.text, "alice.lock"));
-        /* One that was left behind long ago. */
+        /* One of a session that died, and one that was left behind long ago. */
+        ASSERT_EQ(fchmod(lock, 0040), 0);
+        forget(&c);
+        ASSERT_EQ(mbox_deliver(m, &c, 1), 0);
+        ASSERT_EQ(c.result, RESULT_DELIVERED);
+        safe_close(lock);
+        lock = openat(dir_fd, "alice.lock", O_CREAT | O_EXCL | O_WRONLY, 0600);
         struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
         ASSERT_EQ(futimens(lock, old), 0);
         forget(&c);
@@ -366,6 +373,7 @@ static void test_removed(void) {
 }
 
 int main(void) {
+        umask(0);
         dir = make_directory();
         dir_fd = open(dir, O_RDONLY | O_DIRECTORY);
         ASSERT_TRUE(dir_fd >= 0);
