@@ -115,7 +115,7 @@ int format_from_line(Buf *b, const char *sender, uint64_t arrival_usec) {
         if (r < 0)
                 return r;
         for (size_t i = begin + 5; sender[i - begin - 5]; i++)
-                if ((unsigned char) b->data[i] <= ' ' || b->data[i] == 0x7F)
+                if ((unsigned char) b->data[i] <= ' ' || (unsigned char) b->data[i] >= 0x7F)
                         b->data[i] = '-';
         return 0;
 }

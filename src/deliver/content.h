@@ -23,5 +23,6 @@ int convert_text(Sink *sink, const char *p, size_t n, ConvertFlags flags);
 #define CONTENT_CHUNK (64U * 1024U)
 int convert_content(Sink *sink, int fd, uint64_t size, ConvertFlags flags, int *ret_error);
 
-/* "From sender Sat Nov 21 20:00:00 2026\n", date in UTC (RFC 4155). White space and control characters in the sender become "-". */
+/* "From sender Sat Nov 21 20:00:00 2026\n", date in UTC (RFC 4155). In the sender only printing ASCII stays
+ * (readers of mboxes expect it), all else becomes "-". */
 int format_from_line(Buf *b, const char *sender, uint64_t arrival_usec);

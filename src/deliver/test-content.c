@@ -79,8 +79,8 @@ static void test_short(void) {
 static void test_from_line(void) {
         _cleanup_buf_ Buf b = BUF_INIT;
 
-        ASSERT_OK(format_from_line(&b, "a b\n@c", 0));
-        ASSERT_STREQ(b.data, "From a-b-@c Thu Jan  1 00:00:00 1970\n");
+        ASSERT_OK(format_from_line(&b, "a b\n@\xc3\xbc", 0));
+        ASSERT_STREQ(b.data, "From a-b-@-- Thu Jan  1 00:00:00 1970\n");
         buf_clear(&b);
         ASSERT_OK(format_from_line(&b, "", UINT64_C(1795293767123456)));
         ASSERT_STREQ(b.data, "From MAILER-DAEMON Sat Nov 21 20:42:47 2026\n");

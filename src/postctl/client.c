@@ -25,20 +25,27 @@ int client_absent(void) {
         return -ENOTCONN;
 }
 
-int client_open(Postctl *p) {
+/* As client_open(). */
+static int connect_link(sd_varlink **ret) {
+        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
         int r;
 
-        if (p->link)
-                return 0;
-        r = sd_varlink_connect_address(&p->link, POSTD_QUEUE_SOCKET);
+        r = sd_varlink_connect_address(&link, POSTD_QUEUE_SOCKET);
         if (is_absent(r))
                 return 1;
         if (r < 0)
                 return log_error_errno(r, "Failed to connect to postd at %s: %m", POSTD_QUEUE_SOCKET);
-        r = sd_varlink_set_relative_timeout(p->link, ANSWER_TIMEOUT);
+        r = sd_varlink_set_relative_timeout(link, ANSWER_TIMEOUT);
         if (r >= 0)
-                r = sd_varlink_set_allow_fd_passing_input(p->link, true);
-        return r < 0 ? log_error_errno(r, "Failed to set up the connection to postd: %m") : 0;
+                r = sd_varlink_set_allow_fd_passing_input(link, true);
+        if (r < 0)
+                return log_error_errno(r, "Failed to set up the connection to postd: %m");
+        *ret = TAKE_PTR(link);
+        return 0;
+}
+
+int client_open(Postctl *p) {
+        return p->link ? 0 : connect_link(&p->link);
 }
 
 void client_close(Postctl *p) {
@@ -201,34 +208,34 @@ static int on_reply(sd_varlink *link _unused_, sd_json_variant *v, const char *e
         return 0;
 }
 
-int client_observe(Postctl *p, const char *method, sd_json_variant *parameters, const char *what, usec_t patience,
-                   client_reply_t reply, void *userdata) {
+int client_observe(const char *method, sd_json_variant *parameters, const char *what, usec_t patience, client_reply_t reply,
+                   void *userdata) {
+        /* A connection of its own: on one that has made a call before, libsystemd 257 takes that reply for the first one. */
+        _cleanup_(sd_varlink_close_unrefp) sd_varlink *link = NULL;
         Observation o = { .what = what, .reply = reply, .userdata = userdata };
         char name[64];
         int r;
 
-        r = client_open(p);
+        r = connect_link(&link);
         if (r != 0)
                 return r > 0 ? client_absent() : r;
         (void) snprintf(name, sizeof(name), "io.postd.Queue.%s", method);
-        sd_varlink_set_userdata(p->link, &o);
+        sd_varlink_set_userdata(link, &o);
         /* The library's time-out counts from the call, not from the last reply. */
-        (void) sd_varlink_set_relative_timeout(p->link, UINT64_MAX);
-        r = sd_varlink_bind_reply(p->link, on_reply);
+        (void) sd_varlink_set_relative_timeout(link, UINT64_MAX);
+        r = sd_varlink_bind_reply(link, on_reply);
         if (r >= 0)
-                r = sd_varlink_observe(p->link, name, parameters);
+                r = sd_varlink_observe(link, name, parameters);
         while (r >= 0 && !o.ended) {
-                r = sd_varlink_process(p->link);
+                r = sd_varlink_process(link);
                 if (r != 0)
                         continue;
-                r = sd_varlink_wait(p->link, patience);
+                r = sd_varlink_wait(link, patience);
                 if (r == 0)
                         r = -ETIMEDOUT;
         }
-        if (o.ended) {
-                (void) sd_varlink_set_relative_timeout(p->link, ANSWER_TIMEOUT);
+        if (o.ended)
                 return o.result;
-        }
         if (is_absent(r) || r == -EPIPE)
                 return -ECONNRESET;
         return log_error_errno(r, "Failed to %s: %m", what);

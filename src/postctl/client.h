@@ -24,8 +24,8 @@ char *client_explain(const char *what, const char *error, sd_json_variant *param
 /* Calls a method with "more" and tells each reply; a callback that fails has said so itself. Waits for each reply for the
  * time given. Results as of client_call(); -ECONNRESET if the connection ended in the middle (nothing said). */
 typedef int (*client_reply_t)(sd_json_variant *reply, void *userdata);
-int client_observe(Postctl *p, const char *method, sd_json_variant *parameters, const char *what, usec_t patience,
-                   client_reply_t reply, void *userdata);
+int client_observe(const char *method, sd_json_variant *parameters, const char *what, usec_t patience, client_reply_t reply,
+                   void *userdata);
 
 /* The message that the connection ended; returns an error. */
 int client_lost(const char *what);

@@ -2,7 +2,7 @@
 
 #include "basic/buf.h"
 #include "basic/log.h"
-#include "postctl/agent.h"
+#include "postctl/client.h"
 #include "postctl/json.h"
 #include "postctl/list.h"
 #include "postctl/queue.h"
@@ -131,6 +131,15 @@ static int list_message(sd_json_variant *message, void *userdata) {
         return r < 0 ? log_error_errno(r, "Failed to print the list: %m") : 0;
 }
 
+/* A list that is short because the queue manager has just been started should say so. */
+static void warn_loading(Postctl *p) {
+        sd_json_variant *status;
+        const char *error;
+
+        if (client_try(p, "Status", NULL, &error, &status) >= 0 && !error && json_bool(status, "loading"))
+                log_warning("postd has just been started and still reads the spool: the list is not complete.");
+}
+
 int verb_list(Postctl *p, char **args _unused_) {
         bool json = given(p, OPTION_JSON), legend = !given(p, OPTION_NO_LEGEND) && !json;
         Listing l = { .p = p, .now = now_usec(CLOCK_REALTIME) };
@@ -140,6 +149,8 @@ int verb_list(Postctl *p, char **args _unused_) {
         l.table = TABLE_INIT(stdout, &p->terminal, list_columns, legend);
         if (p->terminal.width > 0 && p->terminal.width < NARROW)
                 l.table.n_columns = COLUMNS_NARROW;
+        if (!given(p, OPTION_SPOOL) && client_open(p) == 0)
+                warn_loading(p);
         r = queue_each(p, list_message, &l);
         /* What was found is shown, also when something else was not readable. */
         if (!json && l.messages > 0 && table_flush(&l.table) < 0)

@@ -52,13 +52,12 @@ static int each_online(Postctl *p, message_callback_t found, void *userdata) {
                                    SD_JSON_BUILD_PAIR_INTEGER("limit", PIECE));
                 if (r < 0)
                         return log_error_errno(r, "Failed to ask for the list; are the addresses UTF-8? %m");
-                r = client_observe(p, "List", parameters, "list the queue", LIST_PATIENCE, on_messages, &s);
+                r = client_observe("List", parameters, "list the queue", LIST_PATIENCE, on_messages, &s);
                 if (r != -ECONNRESET)
                         return r > 0 ? -EACCES : r;
 
                 /* postd does not wait for ever for somebody who reads in a pager. Go on where it was, if it was
                  * anywhere. */
-                client_close(p);
                 if (strcmp(before, s.last) == 0)
                         return client_lost("list the queue");
         }

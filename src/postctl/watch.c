@@ -56,7 +56,7 @@ static int on_event(sd_json_variant *v, void *userdata) {
 }
 
 int verb_monitor(Postctl *p, char **args _unused_) {
-        int r = client_observe(p, "Monitor", NULL, "watch the queue", USEC_INFINITY, on_event, p);
+        int r = client_observe("Monitor", NULL, "watch the queue", USEC_INFINITY, on_event, p);
 
         return r == -ECONNRESET ? client_lost("watch the queue") : r;
 }

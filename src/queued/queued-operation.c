@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "basic/log.h"
+#include "ipc/polkit.h"
 #include "queued/queued-event.h"
 #include "queued/queued-operation.h"
 #include "queued/queued-pause.h"
@@ -38,7 +39,7 @@ int operation_action(Manager *manager, const Operation *o, uid_t uid, const char
         if (m && m->uid == uid && uid != UID_UNKNOWN && IN_SET(o->verb, VERB_SHOW, VERB_CAT, VERB_REMOVE))
                 *ret = NULL;
         else
-                *ret = o->verb == VERB_SHOW ? ACTION_VIEW : o->verb == VERB_CAT ? ACTION_CONTENT : ACTION_MANAGE;
+                *ret = o->verb == VERB_SHOW ? POLKIT_ACTION_VIEW : o->verb == VERB_CAT ? POLKIT_ACTION_CONTENT : POLKIT_ACTION_MANAGE;
         return 0;
 }
 

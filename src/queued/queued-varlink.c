@@ -18,7 +18,9 @@
 #include "queued/queued-varlink.h"
 
 #define CONNECTIONS_MAX 512U
-#define CONNECTIONS_PER_UID_MAX 64U
+#define CONNECTIONS_FOR_ROOT 64U              /* of these */
+#define CONNECTIONS_PER_UID_MAX 32U           /* each may hold 16 MiB of a call that never ends */
+#define USERS_PRIORITY (SD_EVENT_PRIORITY_IDLE + 10) /* what mere users want: after mail, scheduler and root */
 #define LIST_LIMIT 100U
 #define LIST_LIMIT_MAX 1000U
 #define LIST_PIECE_RECIPIENTS 5000U           /* in one reply, so that it stays far below 16 MiB */
@@ -448,7 +450,7 @@ static int method_list(sd_varlink *link, sd_json_variant *v, sd_varlink_method_f
         strcpy(c->filter->after, strempty(p.after));
         c->go = list_all;
         c->no = list_own;
-        return authorise(c, ACTION_VIEW, false);
+        return authorise(c, POLKIT_ACTION_VIEW, false);
 }
 
 /* Monitor: the connection stays open until the caller goes. */
@@ -481,7 +483,26 @@ static int method_monitor(sd_varlink *link, sd_json_variant *v, sd_varlink_metho
                 return r;
         c->go = monitor_all;
         c->no = monitor_own;
-        return authorise(c, ACTION_VIEW, false);
+        return authorise(c, POLKIT_ACTION_VIEW, false);
+}
+
+static int on_connect(sd_varlink_server *server, sd_varlink *link, void *userdata) {
+        Manager *manager = userdata;
+        uid_t uid;
+        int r;
+
+        r = sd_varlink_get_peer_uid(link, &uid);
+        if (r < 0)
+                return r;
+        if (uid != 0) {
+                if (sd_varlink_server_current_connections(server) > CONNECTIONS_MAX - CONNECTIONS_FOR_ROOT)
+                        return -EBUSY;
+                sd_varlink_detach_event(link);
+                r = sd_varlink_attach_event(link, manager->event, USERS_PRIORITY);
+                if (r < 0)
+                        return r;
+        }
+        return sd_varlink_set_allow_fd_passing_output(link, true);
 }
 
 static void on_disconnect(sd_varlink_server *server _unused_, sd_varlink *link, void *userdata) {
@@ -584,7 +605,7 @@ static int method_explain(sd_varlink *link, sd_json_variant *v, sd_varlink_metho
 int queue_listen(Manager *manager, int fd) {
         int r;
 
-        r = service_varlink_server_new(manager->event, &vl_interface_io_postd_Queue, SERVER_GIVES_FDS,
+        r = service_varlink_server_new(manager->event, &vl_interface_io_postd_Queue, 0,
                                        CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX, manager, &manager->queue_server);
         if (r < 0)
                 return r;
@@ -604,6 +625,9 @@ int queue_listen(Manager *manager, int fd) {
                         "io.postd.Queue.Metrics", method_metrics,
                         "io.postd.Queue.Explain", method_explain,
                         "io.postd.Queue.Monitor", method_monitor);
+        if (r < 0)
+                return r;
+        r = sd_varlink_server_bind_connect(manager->queue_server, on_connect);
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_disconnect(manager->queue_server, on_disconnect);
