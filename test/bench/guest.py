@@ -87,8 +87,14 @@ class Postd(MTA):
         try:
             yield
         finally:
-            run("postctl", "remove", "--all")
-            run("postctl", "resume", "local")
+            # Emptied at once, and the pause with it.
+            run("systemctl", "stop", "postd-queued.service")
+            for path in pathlib.Path("/var/spool/postd").iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            run("systemctl", "start", "postd-queued.service")
 
 
 class Postfix(MTA):
