@@ -181,7 +181,7 @@ static int check_name(Mbox *m, struct stat *st, Copy *copies, size_t n) {
                 why = refuse_file(m, st);
         for (size_t i = 0; why && i < n; i++)
                 if (!copies[i].settled)
-                        copy_deferred(copies + i, STATUS(4, 3, 0), "%s %s; session restarts", m->path, why);
+                        copy_again(copies + i, m->path, why);
         return !!why;
 }
 
@@ -444,7 +444,7 @@ int mbox_deliver(void *mbox, Copy *copies, size_t n) {
                 if (deliver_batch(m, copies + i, MIN(n - i, (size_t) MBOX_RECORD_COPIES_MAX)) > 0) {
                         for (i += MBOX_RECORD_COPIES_MAX; i < n; i++)
                                 if (!copies[i].settled)
-                                        copy_deferred(copies + i, STATUS(4, 3, 0), "%s: session restarts", m->path);
+                                        copy_again(copies + i, m->path, "has changed");
                         return 1;
                 }
         return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "basic/fd.h"
+#include "deliver/loop.h"
 #include "deliver/session.h"
 #include "ipc/service.h"
 #include "ipc/varlink-io.postd.h"
@@ -53,9 +54,12 @@ static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
         bool last = end == request->n_copies;
         int r;
 
+        copies_refuse_loops(request->copies + begin, end - begin);
         if (s->ending)
-                for (size_t i = begin; i < end; i++)
-                        copy_deferred(request->copies + i, STATUS(4, 3, 0), "session restarts");
+                for (size_t i = begin; i < end; i++) {
+                        if (!request->copies[i].settled)
+                                copy_again(request->copies + i, "delivery", "has not begun");
+                }
         else if (s->deliver(s->store, request->copies + begin, end - begin) > 0)
                 s->ending = true;
         s->n_done = end;

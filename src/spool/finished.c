@@ -199,15 +199,18 @@ void finished_close(FinishedLog *f) {
         sync_group_done(&f->sync);
 }
 
-/* See above; the mutex is held. */
+/* See above. The mutex is held. */
 static int recover_from_failed_sync(FinishedLog *f) {
-        _cleanup_close_ int fd = openat(f->dir_fd, "finished", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        _cleanup_close_ int fd = -EBADF;
         _cleanup_free_ uint8_t *p = NULL;
-        uint64_t from = f->synced - f->synced % 4096;
+        uint64_t from = f->synced - f->synced % SPOOL_BLOCK;
 
+        if (!f->suspect)
+                return 0;
+        fd = openat(f->dir_fd, "finished", O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
         if (fd < 0)
                 return negative_errno();
-        p = malloc(f->position - from);
+        p = malloc(f->position - from + 1);
         if (!p)
                 return -ENOMEM;
         ssize_t n = pread_full(fd, p, f->position - from, from);
@@ -216,26 +219,36 @@ static int recover_from_failed_sync(FinishedLog *f) {
         int r = pwrite_full(fd, p, n, from);
         if (r < 0)
                 return r;
-        return dup3(fd, f->fd, O_CLOEXEC) < 0 ? negative_errno() : 0;
+        if (dup3(fd, f->fd, O_CLOEXEC) < 0)
+                return negative_errno();
+        f->suspect = false;
+        return 0;
+}
+
+/* The mutex is held. */
+static int sync_has_failed(FinishedLog *f, int error) {
+        f->suspect = true;
+        (void) recover_from_failed_sync(f); /* or before the next write or sync, which fail until it succeeds */
+        return error;
 }
 
 static int sync_log(void *userdata) {
         FinishedLog *f = userdata;
-        int r = 0;
 
         (void) pthread_mutex_lock(&f->mutex);
         uint64_t position = f->position;
-        int fd = f->fd;
+        int fd = f->fd, r = recover_from_failed_sync(f);
         (void) pthread_mutex_unlock(&f->mutex);
+        if (r < 0)
+                return r;
 
-        if (fdatasync(fd) < 0)
-                r = negative_errno();
+        r = fdatasync(fd) < 0 ? negative_errno() : 0;
 
         (void) pthread_mutex_lock(&f->mutex);
-        if (r >= 0)
-                f->synced = MAX(f->synced, MIN(position, f->position)); /* less after a rotation, which synced by itself */
+        if (r < 0)
+                r = sync_has_failed(f, r);
         else
-                (void) recover_from_failed_sync(f);
+                f->synced = MAX(f->synced, MIN(position, f->position)); /* less after a rotation, which synced by itself */
         (void) pthread_mutex_unlock(&f->mutex);
         return r;
 }
@@ -243,6 +256,9 @@ static int sync_log(void *userdata) {
 static int write_slots(FinishedLog *f, const uint8_t *p, size_t size, usec_t now) {
         int r;
 
+        r = recover_from_failed_sync(f);
+        if (r < 0)
+                return r;
         while (f->size < f->position + size) {
                 r = extend(f->fd, &f->size);
                 if (r < 0)
@@ -288,19 +304,20 @@ bool finished_wants_rotation(FinishedLog *f, usec_t now) {
 static int rotate(FinishedLog *f) {
         _cleanup_close_ int fd = -EBADF;
         uint64_t size;
+        int r;
 
-        if (fdatasync(f->fd) < 0) {
-                int r = negative_errno();
-                (void) recover_from_failed_sync(f);
+        r = recover_from_failed_sync(f);
+        if (r < 0)
                 return r;
-        }
+        if (fdatasync(f->fd) < 0)
+                return sync_has_failed(f, negative_errno());
         fd = make_file(f->dir_fd, "finished.new", &size);
         if (fd < 0)
                 return fd;
         if (renameat(f->dir_fd, "finished", f->dir_fd, "finished.old") < 0)
                 return negative_errno();
         if (renameat(f->dir_fd, "finished.new", f->dir_fd, "finished") < 0) {
-                int r = negative_errno();
+                r = negative_errno();
                 (void) renameat(f->dir_fd, "finished.old", f->dir_fd, "finished");
                 return r;
         }

@@ -27,6 +27,7 @@ typedef struct FinishedLog {
         uint64_t synced;          /* everything before it is durable */
         uint64_t size;            /* of the file */
         usec_t first;             /* time of the first entry */
+        bool suspect;             /* a sync has failed, and what it was for is not yet written again */
         uint64_t rotate, max;     /* FINISHED_ROTATE, FINISHED_MAX; less in tests */
 } FinishedLog;
 
