@@ -25,6 +25,7 @@ from varlink import VarlinkError
 LOCAL = "/run/postd/local"
 OFFLINE = pathlib.Path("/var/spool/postd-offline")
 PROGRAMS = "/usr/lib/postd/"
+BACKLOG = 400
 
 
 class Load:
@@ -41,7 +42,9 @@ class Load:
         self.stopping = threading.Event()
         self.slowest = 0.0
         self.callers = {}
+        self.enough = False  # is queued, so that the end is not spent on deliveries
         self.threads = [threading.Thread(target=self._work, args=(getattr(self, f"_{kind}"),)) for kind in kinds]
+        self.threads.append(threading.Thread(target=self._watch))
 
     def __enter__(self):
         for thread in self.threads:
@@ -72,8 +75,16 @@ class Load:
         digest = hashlib.sha256(body.encode()).hexdigest()
         return serial, recipients, f"Subject: load\nX-Serial: {serial}\nX-Sum: {digest}\n\n{body}"
 
+    def _watch(self):
+        while not self.stopping.wait(0.3):
+            with contextlib.suppress(OSError, VarlinkError), Queue(timeout=5) as queue:
+                self.enough = queue.status()["messages"] > BACKLOG
+
     def _work(self, send):
         while not self.stopping.is_set():
+            if self.enough:
+                time.sleep(0.05)
+                continue
             serial, recipients, text = self.message()
             begun = time.monotonic()
             try:
@@ -170,7 +181,7 @@ def offline_files():
 
 def drain(timeout=90):
     """Waits until the queue and the offline directory are empty; root flushes, rather than to wait for retries."""
-    deadline, pickup = time.monotonic() + timeout, 0
+    deadline, pickup, flush = time.monotonic() + timeout, 0, 0
     while True:
         left, offline = "no answer", offline_files()
         with contextlib.suppress(OSError, VarlinkError), Queue(timeout=10) as queue:
@@ -178,7 +189,9 @@ def drain(timeout=90):
             left = status["messages"] if not status["loading"] else "loading"
             if not left and not offline:
                 return
-            queue.flush()
+            if time.monotonic() > flush:
+                queue.flush()
+                flush = time.monotonic() + 2
         if offline and time.monotonic() > pickup:
             run("systemctl", "start", "--no-block", "postd-pickup.service", check=False)
             pickup = time.monotonic() + 5
