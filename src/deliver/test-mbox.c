@@ -144,6 +144,10 @@ static void test_repair(void) {
                                         ASSERT_STREQ(second, OLD NEW OTHER);
                                 else
                                         ASSERT_STREQ(second, OLD OTHER);
+                                read_record(&record);
+                                ASSERT_TRUE(record.done);
+                                ASSERT_EQ(record.end, strlen(second));
+                                ASSERT_TRUE(startswith(second + record.start, FROM));
                                 forget(&a);
                                 forget(&b);
                         }
@@ -176,6 +180,27 @@ static void test_foreign(void) {
                         ASSERT_STREQ(second + strlen(second) - strlen(NEW), NEW);
                         forget(&a);
                 }
+
+        /* Cut, and then others wrote more than was missing: not there, although the mailbox is long enough. */
+        for (size_t end = 0; end < strlen(NEW); end++) {
+                _cleanup_free_ char *first = NULL, *second = NULL;
+                start_with(OLD);
+                first = deliver(&a, 1, 0);
+                read_record(&record);
+                record.done = false;
+                set_record(&record);
+                cut((off_t) (strlen(OLD) + end));
+                add("\n\nFrom y\n\nforeign, and as long as what was missing, or longer\n\n");
+                forget(&a);
+                a.repeated = true;
+                second = deliver(&a, 1, 0);
+                /* With nothing missing but the empty line at the end the message is there. */
+                if (end < strlen(NEW) - 2)
+                        ASSERT_STREQ(second + strlen(second) - strlen(NEW), NEW);
+                else
+                        ASSERT_TRUE(startswith(second, OLD FROM "\nnew\n\n"));
+                forget(&a);
+        }
 
         /* After a restart of the machine only a file that nobody has touched since is repaired. */
         _cleanup_free_ char *first = NULL, *second = NULL, *third = NULL;
