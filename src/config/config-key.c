@@ -19,7 +19,7 @@ const ConfigKey config_keys[] = {
         S("MailName", domain, mail_name, NULL),
         S("LocalDomains", domains, local_domains, NULL),
         S("SystemUsers", user, system_users, "root"),
-        S("Spool", path, spool, "/var/spool/postd"),
+        S("Spool", path, spool, POSTD_SPOOL_DIR),
         S("SpoolReserve", size, spool_reserve, "64M"),
         S("RetryMin", sec, retry_min, "5min", USEC_PER_SEC, USEC_PER_WEEK),
         S("RetryMax", sec, retry_max, "4h", USEC_PER_SEC, USEC_PER_WEEK),

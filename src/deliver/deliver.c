@@ -19,12 +19,11 @@
 #include "ipc/names.h"
 #include "ipc/service.h"
 
-#define MAIL_DIR "/var/mail"
 
 static void help(void) {
         printf("postd-deliver [--help] [--version] CLASS\n\n"
                "A delivery session, started by postd-spawnd; see postd-deliver(8). CLASS is one of\n\n"
-               "  mailbox   the user's mbox in " MAIL_DIR "\n"
+               "  mailbox   the user's mbox in " POSTD_MAIL_DIR "\n"
                "  home      a maildir in the user's home\n\n"
                "  --maildir=NAME   the maildir's name below the home (Maildir)\n");
 }
@@ -60,9 +59,9 @@ static int run_mailbox(sd_event *event, int connection) {
         if (r < 0)
                 return log_error_errno(r, "The user database has no name for uid %u.", getuid());
         bool root_mail = streq(user, POSTD_ROOT_USER);
-        r = mbox_open(MAIL_DIR, root_mail ? "root" : user, getuid(), root_mail, &mbox);
+        r = mbox_open(POSTD_MAIL_DIR, root_mail ? "root" : user, getuid(), root_mail, &mbox);
         if (r < 0)
-                return log_error_errno(r, "Failed to open the mailbox of %s in " MAIL_DIR ": %m", user);
+                return log_error_errno(r, "Failed to open the mailbox of %s in " POSTD_MAIL_DIR ": %m", user);
         r = restrict_or_say((RestrictRule[]) { { mbox_fd(mbox), RESTRICT_FILE }, { mbox_dir_fd(mbox), RESTRICT_LOCKS } }, 2);
         if (r < 0)
                 return r;

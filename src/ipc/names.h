@@ -11,8 +11,8 @@
 #define POSTD_SPAWN_SOCKET POSTD_RUN_DIR "/io.postd.Spawn"
 #define POSTD_USERS_SOCKET POSTD_RUN_DIR "/io.postd.Users"   /* interface io.postd.Table */
 
-#define POSTD_SPOOL_DIR "/var/spool/postd"                   /* 0700 postd; see spool/store.h */
-#define POSTD_OFFLINE_DIR "/var/spool/postd-offline"         /* 3733 postd-pickup:postd-offline; see postd-pickup(8) */
+/* The build says where these are: POSTD_SPOOL_DIR (0700 postd; see spool/store.h), POSTD_OFFLINE_DIR (3733
+ * postd-pickup:postd-offline; see postd-pickup(8)), POSTD_MAIL_DIR (the mailboxes), POSTD_LIBEXEC_DIR (the programs). */
 
 #define POSTD_BUS_NAME "io.postd.Queue1"
 #define POSTD_BUS_PATH "/io/postd/Queue1"

@@ -62,6 +62,8 @@ struct Message {
         StoreOp *ops, **last_op;  /* one at a time, in order */
         bool op_running;
         Message *next_finished, *next_settling;
+        void (*ended)(Manager *manager, void *userdata); /* called once its end is on disk */
+        void *ended_userdata;
 };
 
 /* A message read from disk or just written; takes over *q as its open state if keep_open, else only looks at it.

@@ -148,6 +148,10 @@ static bool to_be_removed(const Recipient *r, const Run *run) {
         return run->recipient == RECIPIENT_NONE || r->index == run->recipient;
 }
 
+static void on_removed(Manager *manager, void *userdata) {
+        run_end(manager, userdata, 0, NULL);
+}
+
 static void remove_recipients(Manager *manager, Message *m, Run *run) {
         bool found = false;
 
@@ -172,7 +176,12 @@ static void remove_recipients(Manager *manager, Message *m, Run *run) {
         }
         m->gathering = false;
         settle_resume(manager, m);
-        run_end(manager, run, found ? 0 : -ENOENT, NULL);
+        if (found && m->finishing && !m->ended) {
+                /* Answered once the message cannot come back. */
+                m->ended = on_removed;
+                m->ended_userdata = run;
+        } else
+                run_end(manager, run, found ? 0 : -ENOENT, NULL);
         message_close(manager, m);
 }
 

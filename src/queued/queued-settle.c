@@ -338,7 +338,11 @@ void settle_reported(Manager *manager, Message *m, int k) {
 void settle_finished(Manager *manager, Message *m) {
         for (Recipient *r = m->recipients; r; r = r->next)
                 event_outcome(manager, m, r);
+        void (*ended)(Manager *, void *) = m->ended;
+        void *userdata = m->ended_userdata;
         message_unregister(manager, m);
         message_free(m);
+        if (ended)
+                ended(manager, userdata);
         manager_status_changed(manager);
 }

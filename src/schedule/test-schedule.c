@@ -305,7 +305,7 @@ static void test_speed(void) {
                 added = now_usec(CLOCK_MONOTONIC);
                 for (unsigned round = 0; round < ROUNDS; round++, now += USEC_PER_HOUR)
                         for (Job *j; (j = scheduler_next(s, now)); attempts++) {
-                                char name[32];
+                                char name[48];
                                 (void) snprintf(name, sizeof(name), "relay:host%zu.example.org",
                                                 (size_t) (j - jobs) % destinations[k]);
                                 scheduler_done(s, j, JOB_OK, now);

@@ -4,7 +4,7 @@
 
 #include "spawnd/classes.h"
 
-#define DELIVER "/usr/lib/postd/postd-deliver"
+#define DELIVER POSTD_LIBEXEC_DIR "/postd-deliver"
 
 #define STRING(k, v) { (k), NULL, PROPERTY_STRING, (v), 0 }
 #define LIST(k, v) { (k), NULL, PROPERTY_LIST, (v), 0 }
@@ -62,8 +62,8 @@ static const Property mailbox[] = {
         USEC("RuntimeMaxSec", "RuntimeMaxUSec", 40 * USEC_PER_MINUTE),
         USEC("TimeoutStopSec", "TimeoutStopUSec", 25 * USEC_PER_SEC),
         NUMBER("MemoryMax", 64 * MB),
-        LIST("RequiresMountsFor", "/var/mail"),
-        LIST("ReadWritePaths", "/var/mail"),
+        LIST("RequiresMountsFor", POSTD_MAIL_DIR),
+        LIST("ReadWritePaths", POSTD_MAIL_DIR),
         STRING("ProtectHome", "yes"),
         YES("MemoryDenyWriteExecute"),
         FILTER("RestrictAddressFamilies", "AF_UNIX"),
