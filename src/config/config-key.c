@@ -5,6 +5,7 @@
 const char *const config_section_titles[_SECTION_MAX] = {
         [SECTION_SERVER] = "Server",
         [SECTION_ACTION_LOCAL] = "Action local",
+        [SECTION_SPAWN] = "Spawn",
         [SECTION_LISTENER] = "Listener NAME",
 };
 
@@ -22,8 +23,8 @@ const ConfigKey config_keys[] = {
         S("SpoolReserve", size, spool_reserve, "64M"),
         S("RetryMin", sec, retry_min, "5min", USEC_PER_SEC, USEC_PER_WEEK),
         S("RetryMax", sec, retry_max, "4h", USEC_PER_SEC, USEC_PER_WEEK),
-        S("WarnAfter", sec, warn_after, "4h", USEC_PER_MINUTE, USEC_INFINITY),
-        S("ExpireAfter", sec, expire_after, "4d", USEC_PER_MINUTE, USEC_INFINITY),
+        S("WarnAfter", sec, warn_after, "4h", USEC_PER_SEC, USEC_INFINITY),
+        S("ExpireAfter", sec, expire_after, "4d", USEC_PER_SEC, USEC_INFINITY),
         S("MessageSizeMax", size, message_size_max, "50M", 64 * 1024, INT64_MAX),
         S("HeaderSizeMax", size, header_size_max, "512K", 1024, 64 * 1024 * 1024),
         S("RecipientsMax", unsigned, recipients_max, "1000", 100, 100000), /* RFC 5321 4.5.3.1.8: at least 100 */
@@ -38,6 +39,8 @@ const ConfigKey config_keys[] = {
         A("Deliver", deliver, deliver, "mbox"),
         A("Maildir", path_home, maildir, "Maildir"),
         A("Aliases", path_optional, aliases, "/etc/aliases"),
+
+        { SECTION_SPAWN, "AllowUsers", &config_type_uids, offsetof(Config, allow_users), NULL },
 
         L("MaxConnections", unsigned, connections_max, "1000", 1, 100000),
         L("MaxConnectionsPerPeer", unsigned, connections_max_peer, "100", 1, 100000),

@@ -19,17 +19,18 @@ typedef struct ConfigType {
 
 extern const ConfigType config_type_domain, config_type_domains, config_type_user, config_type_path,
         config_type_path_optional, config_type_path_home, config_type_sec, config_type_size, config_type_unsigned,
-        config_type_deliver;
+        config_type_deliver, config_type_uids;
 
 typedef enum ConfigSection {
         SECTION_SERVER,
         SECTION_ACTION_LOCAL,
+        SECTION_SPAWN,
         SECTION_LISTENER,
         _SECTION_MAX,
         _SECTION_INVALID = -EINVAL,
 } ConfigSection;
 
-/* "Server", "Action local", "Listener NAME" */
+/* "Server", "Action local", "Spawn", "Listener NAME" */
 extern const char *const config_section_titles[_SECTION_MAX];
 
 struct ConfigKey {

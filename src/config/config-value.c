@@ -54,6 +54,36 @@ static int parse_domains(const ConfigKey *key, const char *value, void *field, c
         return 0;
 }
 
+/* Numbers and ranges; anything else can only be a name. */
+static bool is_uids(const char *s) {
+        size_t n = strspn(s, "0123456789");
+
+        if (n == 0)
+                return address_valid(s, ADDRESS_UNQUALIFIED) && !strpbrk(s, "@\":/");
+        return !s[n] || (s[n] == '-' && s[n + 1] && !s[n + 1 + strspn(s + n + 1, "0123456789")]);
+}
+
+static int parse_uids(const ConfigKey *key _unused_, const char *value, void *field, const char **reterr) {
+        _cleanup_strv_free_ char **words = NULL;
+        char ***l = field;
+        int r;
+
+        r = strv_split(value, " \t,", &words);
+        if (r < 0)
+                return r;
+        STRV_FOREACH(i, words)
+                if (!is_uids(*i)) {
+                        *reterr = "neither a uid, a range of them, nor a user name";
+                        return -EINVAL;
+                }
+        STRV_FOREACH(i, words) {
+                r = strv_extend(l, *i);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
 static void clear_strings(void *field) {
         char ***l = field;
         *l = strv_free(*l);
@@ -217,6 +247,7 @@ static int format_deliver(const ConfigKey *key _unused_, const void *field, Buf 
 
 const ConfigType config_type_domain = { parse_domain, format_string, clear_string, false };
 const ConfigType config_type_domains = { parse_domains, format_strings, clear_strings, false };
+const ConfigType config_type_uids = { parse_uids, format_strings, clear_strings, false };
 const ConfigType config_type_user = { parse_user, format_string, clear_string, false };
 const ConfigType config_type_path = { parse_path, format_string, clear_string, false };
 const ConfigType config_type_path_optional = { parse_path_optional, format_string, clear_string, true };

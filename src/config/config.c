@@ -131,6 +131,10 @@ int config_dump(const Config *c, FILE *f) {
                 return r;
         fputc('\n', f);
         r = dump_section(f, SECTION_ACTION_LOCAL, config_section_titles[SECTION_ACTION_LOCAL], c, c->origins);
+        if (r >= 0) {
+                fputc('\n', f);
+                r = dump_section(f, SECTION_SPAWN, config_section_titles[SECTION_SPAWN], c, c->origins);
+        }
         for (size_t i = 0; i < c->n_listeners && r >= 0; i++) {
                 char title[INI_SECTION_MAX + 1];
                 (void) snprintf(title, sizeof(title), "Listener %s", c->listeners[i]->name);

@@ -39,6 +39,9 @@ typedef struct Config {
         char *maildir;             /* Maildir=, below the home, default "Maildir" */
         char *aliases;             /* Aliases=, default /etc/aliases; NULL: none */
 
+        /* [Spawn] */
+        char **allow_users;        /* AllowUsers=, "5000", "5000-5010" or names: who gets sessions besides people */
+
         /* [Listener NAME] */
         struct ListenerConfig **listeners, *listener_default;
         size_t n_listeners;

@@ -2,6 +2,8 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include "deliver/maildir.h"
 
 #define BATCH_MAX 64U
+#define SYNC_THREADS 7U
 #define WRITE_SIZE (1024U * 1024U)
 #define LIST_MAX 1000000U
 
@@ -293,24 +296,51 @@ static void draft_settle(Maildir *m, Draft *d, int r) {
                 copy_delivered(d->copy, asprintf(&where, "%s/new/%s", m->path, d->name) < 0 ? m->path : where);
 }
 
-/* Writes, then syncs all of them, then moves all of them: the file system's journal works once for the batch. */
+/* Syncs that run at the same time share the work of the file system's journal; one after the other each pays for its own. */
+typedef struct SyncJob {
+        Draft *drafts;
+        size_t n;
+        atomic_size_t next;
+        int errors[BATCH_MAX];
+} SyncJob;
+
+static void *sync_some(void *userdata) {
+        SyncJob *job = userdata;
+
+        for (size_t i; (i = atomic_fetch_add(&job->next, 1)) < job->n;)
+                job->errors[i] = job->drafts[i].fd >= 0 && fsync(job->drafts[i].fd) < 0 ? negative_errno() : 0;
+        return NULL;
+}
+
+/* A thread that cannot be had is not missed: this one does what is left. */
+static void sync_all(SyncJob *job) {
+        pthread_t threads[SYNC_THREADS];
+        size_t wanted = MIN(job->n / 4, (size_t) SYNC_THREADS), n = 0;
+
+        while (n < wanted && pthread_create(threads + n, NULL, sync_some, job) == 0)
+                n++;
+        (void) sync_some(job);
+        while (n > 0)
+                (void) pthread_join(threads[--n], NULL);
+}
+
+/* Writes all, syncs all, moves all. */
 static void deliver_batch(Maildir *m, Draft *drafts, size_t n, Buf *buffer) {
+        SyncJob job = { .drafts = drafts, .n = n };
         int r;
 
         for (size_t i = 0; i < n; i++) {
-                Draft *d = drafts + i;
-                r = draft_write(m, d, buffer);
+                r = draft_write(m, drafts + i, buffer);
                 if (r < 0)
-                        draft_settle(m, d, r);
-                else if (r == 0 && n > 1)
-                        (void) sync_file_range(d->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+                        draft_settle(m, drafts + i, r);
         }
+        sync_all(&job);
         for (size_t i = 0; i < n; i++) {
                 Draft *d = drafts + i;
                 if (d->fd < 0)
                         continue;
-                r = fsync(d->fd) < 0 ? negative_errno() : 0;
                 d->fd = safe_close(d->fd);
+                r = job.errors[i];
                 if (r >= 0)
                         r = draft_move(m, d);
                 else

@@ -133,15 +133,33 @@ void copy_delivered(Copy *c, const char *where) {
         settle(c, RESULT_DELIVERED, STATUS(2, 0, 0), strdup(where));
 }
 
-void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) {
+static void settle_format(Copy *c, DeliveryResult result, EnhancedStatus status, const char *format, va_list ap) {
         char *text = NULL;
+
+        if (vasprintf(&text, format, ap) < 0)
+                text = NULL;
+        settle(c, result, status, text);
+}
+
+void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) {
         va_list ap;
 
         va_start(ap, format);
-        if (vasprintf(&text, format, ap) < 0)
-                text = NULL;
+        settle_format(c, RESULT_DEFERRED, status, format, ap);
         va_end(ap);
-        settle(c, RESULT_DEFERRED, status, text);
+}
+
+void copy_failed(Copy *c, EnhancedStatus status, const char *format, ...) {
+        va_list ap;
+
+        va_start(ap, format);
+        settle_format(c, RESULT_FAILED, status, format, ap);
+        va_end(ap);
+}
+
+void copy_again(Copy *c, const char *where, const char *why) {
+        copy_deferred(c, STATUS(4, 3, 0), "%s %s; session restarts", where, why);
+        c->again = true;
 }
 
 void copy_deferred_errno(Copy *c, int error, const char *where) {
@@ -176,7 +194,8 @@ int copies_to_json(const Copy *copies, size_t n, sd_json_variant **ret) {
                                 SD_JSON_BUILD_PAIR_UNSIGNED("recipient", c->recipient),
                                 SD_JSON_BUILD_PAIR_STRING("result", delivery_result_to_string(c->result)),
                                 SD_JSON_BUILD_PAIR_STRING("status", enhanced_status_format(c->status, status)),
-                                SD_JSON_BUILD_PAIR_STRING("text", c->text ?: "out of memory"));
+                                SD_JSON_BUILD_PAIR_STRING("text", c->text ?: "out of memory"),
+                                SD_JSON_BUILD_PAIR_CONDITION(c->again, "again", SD_JSON_BUILD_BOOLEAN(true)));
         }
         return r < 0 ? r : sd_json_buildo(ret, SD_JSON_BUILD_PAIR_VARIANT("results", array));
 }

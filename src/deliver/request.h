@@ -28,6 +28,7 @@ typedef struct Copy {
         bool repeated;
 
         bool settled;        /* the result below is final */
+        bool again;          /* nothing was tried; another session is to be asked at once */
         DeliveryResult result;
         EnhancedStatus status;
         char *text;          /* NULL: out of memory */
@@ -49,8 +50,11 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Request *, request_free);
 
 /* Settle a copy with a text; the last one as deferred for an errno of ours: full disks and quotas get the status that
  * says so. */
+void copy_failed(Copy *c, EnhancedStatus status, const char *format, ...) _printf_(3, 4);
 void copy_delivered(Copy *c, const char *where);
 void copy_deferred(Copy *c, EnhancedStatus status, const char *format, ...) _printf_(3, 4);
+/* Deferred, but not for long: this session cannot do it, the next one can. */
+void copy_again(Copy *c, const char *where, const char *why);
 void copy_deferred_errno(Copy *c, int error, const char *where);
 
 /* The results of n copies as the reply to the call: 0 or -errno. */

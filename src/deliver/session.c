@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
 #include "basic/fd.h"
+#include "deliver/loop.h"
 #include "deliver/session.h"
 #include "ipc/service.h"
 #include "ipc/varlink-io.postd.h"
@@ -45,23 +46,25 @@ static int reply(Session *s, size_t begin, size_t end, bool last) {
         return last ? sd_varlink_reply(s->link, v) : sd_varlink_notify(s->link, v);
 }
 
-/* One batch for each turn of the event loop, so that replies leave meanwhile. */
-static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
-        Session *s = userdata;
+/* One batch, and the event loop before the next, so that replies leave meanwhile. */
+static int deliver_batch(Session *s) {
         Request *request = s->request;
         size_t begin = s->n_done, end = s->more ? MIN(begin + BATCH_MAX, request->n_copies) : request->n_copies;
         bool last = end == request->n_copies;
         int r;
 
+        copies_refuse_loops(request->copies + begin, end - begin);
         if (s->ending)
-                for (size_t i = begin; i < end; i++)
-                        copy_deferred(request->copies + i, STATUS(4, 3, 0), "session restarts");
+                for (size_t i = begin; i < end; i++) {
+                        if (!request->copies[i].settled)
+                                copy_again(request->copies + i, "delivery", "has not begun");
+                }
         else if (s->deliver(s->store, request->copies + begin, end - begin) > 0)
                 s->ending = true;
         s->n_done = end;
         r = reply(s, begin, end, last);
-        if (r < 0 && r != -ENOTCONN)
-                return r;
+        if (r < 0) /* what was not answered is repeated to another session */
+                s->ending = last = true;
         if (!last)
                 return sd_event_source_set_enabled(s->next_batch, SD_EVENT_ONESHOT);
 
@@ -69,6 +72,10 @@ static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
         if (s->ending || usec_sub(now_usec(CLOCK_BOOTTIME), s->began) > AGE_MAX)
                 session_end(s);
         return 0;
+}
+
+static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
+        return deliver_batch(userdata);
 }
 
 /* A descriptor that is not what the call says is no reason to refuse the other messages. */
@@ -105,7 +112,7 @@ static int method_deliver(sd_varlink *link, sd_json_variant *parameters, sd_varl
         s->request = TAKE_PTR(request);
         s->n_done = 0;
         s->more = flags & SD_VARLINK_METHOD_MORE;
-        return sd_event_source_set_enabled(s->next_batch, SD_EVENT_ONESHOT);
+        return deliver_batch(s);
 }
 
 static void on_disconnect(sd_varlink_server *server _unused_, sd_varlink *link _unused_, void *userdata) {

@@ -15,7 +15,12 @@
 #define POLKIT_INTERFACE "org.freedesktop.PolicyKit1.Authority"
 #define FLAG_ALLOW_USER_INTERACTION 1U
 
+/* Questions that polkit has at a time: one user's must not use up what the bus allows us (128), or polkit's memory. */
+#define ASKED_MAX 64U
+#define ASKED_PER_UID_MAX 8U
+
 struct PolkitCheck {
+        PolkitCheck *next_asked;
         sd_bus *bus;
         sd_bus_slot *slot;       /* the call that is under way */
         sd_event_source *timer;  /* ours, not that of the call: it works whatever became of the bus */
@@ -29,9 +34,16 @@ struct PolkitCheck {
         void *userdata;
 };
 
+static PolkitCheck *all_asked;
+
 static PolkitCheck *check_free(PolkitCheck *c) {
         if (!c)
                 return NULL;
+        for (PolkitCheck **p = &all_asked; *p; p = &(*p)->next_asked)
+                if (*p == c) {
+                        *p = c->next_asked;
+                        break;
+                }
         sd_bus_slot_unref(c->slot);
         if (c->timer)
                 sd_event_source_disable_unref(c->timer);
@@ -97,11 +109,23 @@ static int on_answer(sd_bus_message *m, void *userdata, sd_bus_error *error _unu
         return 0;
 }
 
+static bool too_many(uid_t uid) {
+        size_t n = 0, n_uid = 0;
+
+        for (const PolkitCheck *i = all_asked; i; i = i->next_asked) {
+                n++;
+                n_uid += i->uid == uid;
+        }
+        return n >= ASKED_MAX || n_uid >= ASKED_PER_UID_MAX;
+}
+
 /* pidfd only for a varlink peer; a pid alone could be somebody else's by now. */
 static int ask_polkit(PolkitCheck *c, int pidfd) {
         _cleanup_(sd_bus_message_unrefp) sd_bus_message *m = NULL;
         int r;
 
+        if (too_many(c->uid))
+                return -EBUSY;
         r = sd_bus_message_new_method_call(c->bus, &m, POLKIT_NAME, POLKIT_PATH, POLKIT_INTERFACE, "CheckAuthorization");
         if (r < 0)
                 return r;
@@ -120,6 +144,8 @@ static int ask_polkit(PolkitCheck *c, int pidfd) {
         if (r < 0)
                 return r;
         c->asked = true;
+        c->next_asked = all_asked;
+        all_asked = c;
         return 0;
 }
 

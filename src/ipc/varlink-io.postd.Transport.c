@@ -39,6 +39,8 @@ static SD_VARLINK_DEFINE_STRUCT_TYPE(
                 SD_VARLINK_DEFINE_FIELD(status, SD_VARLINK_STRING, 0),
                 SD_VARLINK_FIELD_COMMENT("Where it was stored, or the reason, or the remote's reply"),
                 SD_VARLINK_DEFINE_FIELD(text, SD_VARLINK_STRING, 0),
+                SD_VARLINK_FIELD_COMMENT("With deferred: nothing was tried, and a new session may do better at once"),
+                SD_VARLINK_DEFINE_FIELD(again, SD_VARLINK_BOOL, SD_VARLINK_NULLABLE),
                 SD_VARLINK_FIELD_COMMENT("Host that replied"),
                 SD_VARLINK_DEFINE_FIELD(remoteHost, SD_VARLINK_STRING, SD_VARLINK_NULLABLE),
                 SD_VARLINK_FIELD_COMMENT("With expanded: the addresses that replace the recipient"),

@@ -134,7 +134,7 @@ static void on_polkit(PolkitResult result, uid_t uid, void *userdata) {
                         (void) sd_bus_reply_method_errorf(c->message, result == POLKIT_INTERACTIVE ? SD_BUS_ERROR_INTERACTIVE_AUTHORIZATION_REQUIRED :
                                                                                              SD_BUS_ERROR_ACCESS_DENIED,
                                                           "Only root, those whom polkit allows %s, and for some things a message's own sender may do that.",
-                                                          ACTION_MANAGE);
+                                                          POLKIT_ACTION_MANAGE);
                 call_end(c);
                 return;
         }
@@ -154,7 +154,7 @@ static int start_call(Manager *manager, sd_bus_message *message, const Operation
         manager->bus->n_calls++;
         /* Strings stay in the message. polkit finds the sender's uid out on the way. */
         r = polkit_check_sender(sd_bus_message_get_bus(message), sd_bus_message_get_sender(message),
-                                list || IN_SET(o->verb, VERB_SHOW) ? ACTION_VIEW : ACTION_MANAGE,
+                                list || IN_SET(o->verb, VERB_SHOW) ? POLKIT_ACTION_VIEW : POLKIT_ACTION_MANAGE,
                                 sd_bus_message_get_allow_interactive_authorization(message) > 0, on_polkit, c, &check);
         if (r < 0) {
                 call_end(c);
@@ -327,7 +327,7 @@ static int bus_connect(Bus *b) {
         if (r >= 0)
                 r = sd_bus_start(bus);
         if (r >= 0)
-                r = sd_bus_attach_event(bus, b->manager->event, SD_EVENT_PRIORITY_NORMAL);
+                r = sd_bus_attach_event(bus, b->manager->event, SD_EVENT_PRIORITY_IDLE + 10);
         if (r >= 0)
                 r = sd_bus_match_signal_async(bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
                                               "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, b);

@@ -97,7 +97,10 @@ static bool is_ancestor(const QueuedMessage *q, uint32_t i, uint32_t r) {
 
 /* Leaves out what the message has already: whoever is on two lists, or named beside the list, gets one copy. Not what
  * leads back to where it came from: the decision engine has an answer to loops. */
-static int choose_children(Manager *manager, const Message *m, uint32_t parent, const RouteResult *result, Expansion *e) {
+static int choose_children(Manager *manager, const Recipient *parent, const RouteResult *result, Expansion *e) {
+        /* Without an owner of its own a list keeps that of the list it is on. */
+        const char *owner = result->sender ?: parent->sender;
+        const Message *m = parent->message;
         const QueuedMessage *q = m->open;
         _cleanup_(map_done) Map seen = MAP_INIT;
         _cleanup_free_ char **names = new0(char *, q->n_recipients + 1);
@@ -110,7 +113,7 @@ static int choose_children(Manager *manager, const Message *m, uint32_t parent, 
         if (!names || !e->children)
                 return -ENOMEM;
         for (size_t i = 0; i < q->n_recipients && r >= 0; i++) {
-                if (is_ancestor(q, i, parent))
+                if (is_ancestor(q, i, parent->index))
                         continue;
                 names[n_names] = route_normalize(manager->router, q->recipients[i].address, q->recipients[i].parent != RECIPIENT_NONE);
                 r = names[n_names] ? map_put(&seen, names[n_names], names[n_names]) : -ENOMEM;
@@ -132,8 +135,8 @@ static int choose_children(Manager *manager, const Message *m, uint32_t parent, 
         }
         for (size_t i = 0; i < n_names; i++)
                 free(names[i]);
-        if (r >= 0 && result->sender && e->n_children > 0) {
-                char *sender = strdup(result->sender);
+        if (r >= 0 && owner && e->n_children > 0) {
+                char *sender = strdup(owner);
                 if (!sender)
                         return -ENOMEM;
                 for (size_t i = 0; i < e->n_children; i++)
@@ -150,7 +153,7 @@ void expand(Manager *manager, Recipient *r, const RouteResult *result) {
 
         if (expand_in_progress(r))
                 return;
-        k = e ? choose_children(manager, m, r->index, result, e) : -ENOMEM;
+        k = e ? choose_children(manager, r, result, e) : -ENOMEM;
         if (k >= 0 && m->open->n_recipients + e->n_children > m->open->envelope.n_recipients + manager->config->alias_fanout_max) {
                 settle(manager, r, RESULT_DEFERRED, STATUS(4, 3, 5), "expands to more recipients than AliasFanoutMax= permits", NULL);
                 return;

@@ -6,10 +6,6 @@
 
 #include "queued/queued-manager.h"
 
-#define ACTION_VIEW "io.postd.queue.view"
-#define ACTION_CONTENT "io.postd.queue.content"
-#define ACTION_MANAGE "io.postd.queue.manage"
-
 typedef enum Verb {
         VERB_HOLD,
         VERB_RELEASE,

@@ -27,6 +27,7 @@ typedef struct Session {
         char *unit;
         char *end;                /* how the unit ended, as text */
         Recipient *batch[BATCH_MAX];
+        bool again[BATCH_MAX];    /* to be given to the next session */
         size_t n_batch;           /* settled ones are NULL */
         size_t n_messages;        /* given to it so far */
         bool fresh;               /* has answered no batch yet */
@@ -76,11 +77,23 @@ static void batch_end(Session *s) {
         manager_kick(s->sessions->manager);
 }
 
+/* If the batch was the probe of a destination in trouble, all that is due there has failed with it. */
+static void fail_others(Session *s, Recipient *probe, EnhancedStatus status, const char *text) {
+        Scheduler *scheduler = s->sessions->manager->scheduler;
+        usec_t now = now_usec(CLOCK_BOOTTIME);
+
+        for (Job *j; (j = scheduler_next_failed(scheduler, &probe->job, now));) {
+                scheduler_done(scheduler, j, JOB_TROUBLE, now);
+                settle_shared(s->sessions->manager, container_of(j, Recipient, job), status, text);
+        }
+}
+
 /* All that is left of the batch is deferred; lost: it may have been delivered all the same. */
 static void batch_fail(Session *s, bool lost, EnhancedStatus status, const char *text) {
         for (size_t i = 0; i < s->n_batch; i++) {
                 if (!s->batch[i])
                         continue;
+                fail_others(s, s->batch[i], status, text);
                 Recipient *r = batch_take(s, i, JOB_TROUBLE);
                 r->repeated = r->repeated || lost;
                 settle(s->sessions->manager, r, RESULT_DEFERRED, status, text, NULL);
@@ -96,74 +109,103 @@ static void batch_untried(Session *s, usec_t in) {
         batch_end(s);
 }
 
-static int result_from_reply(sd_json_variant *v, const char **ret_id, uint32_t *ret_index, DeliveryResult *ret_result,
-                             EnhancedStatus *ret_status, const char **ret_text, const char **ret_host) {
-        struct {
-                const char *id, *result, *status, *text, *host;
-                uint64_t index;
-        } p = {};
+typedef struct SessionResult {
+        const char *id, *result_name, *status_text, *text, *host;
+        uint64_t index;
+        int again;
+        DeliveryResult result;
+        EnhancedStatus status;
+} SessionResult;
+
+static int result_from_reply(sd_json_variant *v, SessionResult *ret) {
         static const sd_json_dispatch_field fields[] = {
-                { "id", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), id), SD_JSON_MANDATORY },
-                { "recipient", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64, offsetof(typeof(p), index), SD_JSON_MANDATORY },
-                { "result", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), result), SD_JSON_MANDATORY },
-                { "status", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), status), SD_JSON_MANDATORY },
-                { "text", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), text), SD_JSON_MANDATORY },
-                { "remoteHost", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(typeof(p), host), SD_JSON_NULLABLE },
+                { "id", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(SessionResult, id), SD_JSON_MANDATORY },
+                { "recipient", _SD_JSON_VARIANT_TYPE_INVALID, sd_json_dispatch_uint64, offsetof(SessionResult, index), SD_JSON_MANDATORY },
+                { "result", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(SessionResult, result_name), SD_JSON_MANDATORY },
+                { "status", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(SessionResult, status_text), SD_JSON_MANDATORY },
+                { "text", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(SessionResult, text), SD_JSON_MANDATORY },
+                { "again", SD_JSON_VARIANT_BOOLEAN, sd_json_dispatch_tristate, offsetof(SessionResult, again), SD_JSON_NULLABLE },
+                { "remoteHost", SD_JSON_VARIANT_STRING, sd_json_dispatch_const_string, offsetof(SessionResult, host), SD_JSON_NULLABLE },
                 {},
         };
+        SessionResult p = {};
         int r;
 
         r = sd_json_dispatch(v, fields, SD_JSON_ALLOW_EXTENSIONS, &p);
         if (r < 0)
                 return r;
-        DeliveryResult result = delivery_result_from_string(p.result);
-        if (result < 0 || result == RESULT_EXPANDED || p.index > UINT32_MAX)
+        p.result = delivery_result_from_string(p.result_name);
+        if (p.result < 0 || p.result == RESULT_EXPANDED || p.index > UINT32_MAX)
                 return -EBADMSG;
-        r = enhanced_status_parse(p.status, ret_status);
+        r = enhanced_status_parse(p.status_text, &p.status);
         if (r < 0)
                 return r;
-        *ret_id = p.id;
-        *ret_index = p.index;
-        *ret_result = result;
-        *ret_text = p.text;
-        *ret_host = p.host;
+        *ret = p;
         return 0;
 }
 
 static void take_result(Session *s, sd_json_variant *v) {
-        const char *id, *text, *host;
-        DeliveryResult result;
-        EnhancedStatus status;
-        uint32_t index;
+        SessionResult result;
         int r;
 
-        r = result_from_reply(v, &id, &index, &result, &status, &text, &host);
+        r = result_from_reply(v, &result);
         if (r < 0) {
                 log_warning_errno(r, "Session %s sent an unusable result, ignoring.", strempty(s->unit));
                 return;
         }
         for (size_t i = 0; i < s->n_batch; i++) {
                 Recipient *recipient = s->batch[i];
-                if (!recipient || recipient->index != index || !streq(recipient->message->id.s, id))
+                if (!recipient || recipient->index != result.index || !streq(recipient->message->id.s, result.id))
                         continue;
+                /* A new session that cannot do it either would go round and round. */
+                if (result.result == RESULT_DEFERRED && result.again > 0 && !s->fresh) {
+                        s->again[i] = true;
+                        return;
+                }
                 (void) batch_take(s, i, JOB_OK);
-                recipient->repeated = result == RESULT_DELIVERED; /* until that is on disk */
-                settle(s->sessions->manager, recipient, result, status, text, host);
+                recipient->repeated = result.result == RESULT_DELIVERED; /* until that is on disk */
+                settle(s->sessions->manager, recipient, result.result, result.status, result.text, result.host);
                 s->answered = true;
                 return;
         }
-        log_warning("Session %s sent a result for %s, which it was not given, ignoring.", strempty(s->unit), id);
+        log_warning("Session %s sent a result for %s, which it was not given, ignoring.", strempty(s->unit), result.id);
 }
 
-/* It had left when the batch reached it: another one takes the batch. */
+/* It had left when the batch reached it, or has to: another one takes what is left. */
 static void session_restart(Session *s) {
+        size_t n = 0;
+
+        for (size_t i = 0; i < s->n_batch; i++)
+                if (s->batch[i])
+                        s->batch[n++] = s->batch[i];
+        s->n_batch = s->n_messages = n;
+        memset(s->again, 0, sizeof(s->again));
         s->link = sd_varlink_close_unref(s->link);
         s->spawn = sd_varlink_close_unref(s->spawn);
         s->timer = sd_event_source_disable_unref(s->timer);
         s->unit = mfree(s->unit);
         s->end = mfree(s->end);
-        s->n_messages = s->n_batch;
+        s->answered = false;
         session_start(s);
+}
+
+/* The call has its last reply. */
+static void batch_replied(Session *s) {
+        bool again = false;
+
+        for (size_t i = 0; i < s->n_batch; i++) {
+                if (s->batch[i] && !s->again[i]) {
+                        Recipient *r = batch_take(s, i, JOB_TROUBLE);
+                        r->repeated = true;
+                        settle(s->sessions->manager, r, RESULT_DEFERRED, STATUS(4, 3, 0), "the delivery session gave no result", NULL);
+                }
+                again = again || s->batch[i];
+        }
+        s->fresh = false;
+        if (again)
+                session_restart(s);
+        else
+                batch_end(s);
 }
 
 static void session_broken(Session *s) {
@@ -226,10 +268,8 @@ static int on_deliver_reply(sd_varlink *link _unused_, sd_json_variant *paramete
         for (size_t i = 0; i < (sd_json_variant_is_array(results) ? sd_json_variant_elements(results) : 0); i++)
                 take_result(s, sd_json_variant_by_index(results, i));
 
-        if (!(flags & SD_VARLINK_REPLY_CONTINUES)) {
-                s->fresh = false;
-                batch_fail(s, true, STATUS(4, 3, 0), "the delivery session gave no result");
-        }
+        if (!(flags & SD_VARLINK_REPLY_CONTINUES))
+                batch_replied(s);
         return 0;
 }
 

@@ -127,6 +127,39 @@ void settle(Manager *manager, Recipient *r, DeliveryResult result, EnhancedStatu
         settle_outcome(manager, r, &o, text, remote_host);
 }
 
+typedef struct Shared {
+        Recipient *recipient;
+        EnhancedStatus status;
+        char text[];
+} Shared;
+
+static void on_shared_open(Manager *manager, Message *m _unused_, void *userdata, int k) {
+        _cleanup_free_ Shared *s = userdata;
+
+        if (k >= 0) {
+                settle(manager, s->recipient, RESULT_DEFERRED, s->status, s->text, NULL);
+                return;
+        }
+        s->recipient->phase = PHASE_WAITING;
+        recipient_wait(manager, s->recipient, now_usec(CLOCK_BOOTTIME) + manager->config->retry_min);
+}
+
+void settle_shared(Manager *manager, Recipient *r, EnhancedStatus status, const char *text) {
+        if (r->phase == PHASE_READY)
+                recipient_unset_ready(r, PHASE_WAITING);
+        Shared *s = malloc(sizeof(Shared) + strlen(text) + 1);
+        if (!s) {
+                log_oom();
+                recipient_wait(manager, r, now_usec(CLOCK_BOOTTIME) + AGAIN_USEC);
+                return;
+        }
+        s->recipient = r;
+        s->status = status;
+        strcpy(s->text, text);
+        r->phase = PHASE_ROUTING;
+        message_open(manager, r->message, false, on_shared_open, s);
+}
+
 void settle_untried(Manager *manager, Recipient *r, usec_t retry_in) {
         r->phase = PHASE_WAITING;
         recipient_wait(manager, r, now_usec(CLOCK_BOOTTIME) + retry_in);
@@ -262,7 +295,7 @@ static void write_outcomes(Manager *manager, Message *m) {
 void settle_resume(Manager *manager, Message *m) {
         bool all_final = true, any_ready = false, any_report = false;
 
-        if (m->finishing)
+        if (m->finishing || m->gathering)
                 return;
         for (Recipient *r = m->recipients; r; r = r->next) {
                 const Outcome *o = r->outcome;

@@ -24,6 +24,10 @@ Outcome *outcome_free(Outcome *o);
  * text is anybody's. */
 void settle(Manager *manager, Recipient *r, DeliveryResult result, EnhancedStatus status, const char *text, const char *remote_host);
 
+/* The attempt for another recipient has shown that this one's would fail too. It is out of the scheduler, and its message
+ * need not be open. */
+void settle_shared(Manager *manager, Recipient *r, EnhancedStatus status, const char *text);
+
 /* No attempt could be made: try again in a while. Nothing is counted, written or told. */
 void settle_untried(Manager *manager, Recipient *r, usec_t retry_in);
 

@@ -18,7 +18,9 @@
 #include "queued/queued-varlink.h"
 
 #define CONNECTIONS_MAX 512U
-#define CONNECTIONS_PER_UID_MAX 64U
+#define CONNECTIONS_FOR_ROOT 64U              /* of these */
+#define CONNECTIONS_PER_UID_MAX 32U           /* each may hold 16 MiB of a call that never ends */
+#define USERS_PRIORITY (SD_EVENT_PRIORITY_IDLE + 10) /* what mere users want: after mail, scheduler and root */
 #define LIST_LIMIT 100U
 #define LIST_LIMIT_MAX 1000U
 #define LIST_PIECE_RECIPIENTS 5000U           /* in one reply, so that it stays far below 16 MiB */
@@ -237,6 +239,7 @@ struct List {
         Manager *manager;
         List *next;
         uid_t uid;
+        bool all;               /* not only the messages of uid */
         sd_varlink *link;
         struct ListFilter filter;
         bool more;
@@ -334,8 +337,29 @@ static bool list_wait(List *l) {
         return sd_event_add_time_relative(l->manager->event, &l->timer, CLOCK_BOOTTIME, LIST_WAIT_USEC, 0, on_list_timer, l) >= 0;
 }
 
+/* The first piece waits until the whole spool has been read: a list that lacks half of it would be believed. */
+static int list_begin(List *l) {
+        int r;
+
+        if (l->ids)
+                return 0;
+        if (l->manager->loader)
+                return sd_event_add_time_relative(l->manager->event, &l->timer, CLOCK_BOOTTIME, LIST_WAIT_USEC, 0, on_list_timer, l) < 0 ? 0 : 1;
+        r = operation_list_ids(l->manager, l->all ? UID_UNKNOWN : l->uid, &l->ids, &l->n);
+        if (r < 0)
+                return r;
+        while (l->position < l->n && strcmp(l->ids[l->position].s, l->filter.after) <= 0)
+                l->position++;
+        return 0;
+}
+
 static void list_next(List *l) {
-        if (!list_wait(l))
+        int r = list_begin(l);
+
+        if (r < 0) {
+                (void) reply_error(l->link, &(Operation) {}, r);
+                list_free(l);
+        } else if (r == 0 && !list_wait(l))
                 pool_submit(l->manager->readers, &l->work);
 }
 
@@ -361,28 +385,21 @@ static void list_done(Work *w) {
                 list_next(l);
 }
 
-static void list_start(Call *c, uid_t uid) {
-        List *l = NULL;
-        int r = -ENOBUFS;
+static void list_start(Call *c, bool all) {
+        List *l = list_permitted(c->manager, c->uid) ? new0(List, 1) : NULL;
 
-        if (list_permitted(c->manager, c->uid)) {
-                l = new0(List, 1);
-                r = l ? operation_list_ids(c->manager, uid, &l->ids, &l->n) : -ENOMEM;
-        }
-        if (r < 0) {
-                (void) reply_error(c->link, &(Operation) {}, r);
-                free(l);
+        if (!l) {
+                (void) reply_error(c->link, &(Operation) {}, -ENOBUFS);
                 call_free(c);
                 return;
         }
+        l->all = all;
         l->manager = c->manager;
         l->link = sd_varlink_ref(c->link);
         l->filter = *c->filter;
         l->more = c->more;
         l->work = (Work) { .run = list_run, .done = list_done };
         l->waiting_since = now_usec(CLOCK_BOOTTIME);
-        while (l->position < l->n && strcmp(l->ids[l->position].s, l->filter.after) <= 0)
-                l->position++;
         l->uid = c->uid;
         l->next = c->manager->lists;
         c->manager->lists = l;
@@ -391,11 +408,11 @@ static void list_start(Call *c, uid_t uid) {
 }
 
 static void list_all(Call *c) {
-        list_start(c, UID_UNKNOWN);
+        list_start(c, true);
 }
 
 static void list_own(Call *c) {
-        list_start(c, c->uid);
+        list_start(c, false);
 }
 
 static bool copy_filter(const char *s, char buffer[static 321], bool *ret_set) {
@@ -448,7 +465,7 @@ static int method_list(sd_varlink *link, sd_json_variant *v, sd_varlink_method_f
         strcpy(c->filter->after, strempty(p.after));
         c->go = list_all;
         c->no = list_own;
-        return authorise(c, ACTION_VIEW, false);
+        return authorise(c, POLKIT_ACTION_VIEW, false);
 }
 
 /* Monitor: the connection stays open until the caller goes. */
@@ -481,7 +498,26 @@ static int method_monitor(sd_varlink *link, sd_json_variant *v, sd_varlink_metho
                 return r;
         c->go = monitor_all;
         c->no = monitor_own;
-        return authorise(c, ACTION_VIEW, false);
+        return authorise(c, POLKIT_ACTION_VIEW, false);
+}
+
+static int on_connect(sd_varlink_server *server, sd_varlink *link, void *userdata) {
+        Manager *manager = userdata;
+        uid_t uid;
+        int r;
+
+        r = sd_varlink_get_peer_uid(link, &uid);
+        if (r < 0)
+                return r;
+        if (uid != 0) {
+                if (sd_varlink_server_current_connections(server) > CONNECTIONS_MAX - CONNECTIONS_FOR_ROOT)
+                        return -EBUSY;
+                sd_varlink_detach_event(link);
+                r = sd_varlink_attach_event(link, manager->event, USERS_PRIORITY);
+                if (r < 0)
+                        return r;
+        }
+        return sd_varlink_set_allow_fd_passing_output(link, true);
 }
 
 static void on_disconnect(sd_varlink_server *server _unused_, sd_varlink *link, void *userdata) {
@@ -584,7 +620,7 @@ static int method_explain(sd_varlink *link, sd_json_variant *v, sd_varlink_metho
 int queue_listen(Manager *manager, int fd) {
         int r;
 
-        r = service_varlink_server_new(manager->event, &vl_interface_io_postd_Queue, SERVER_GIVES_FDS,
+        r = service_varlink_server_new(manager->event, &vl_interface_io_postd_Queue, 0,
                                        CONNECTIONS_MAX, CONNECTIONS_PER_UID_MAX, manager, &manager->queue_server);
         if (r < 0)
                 return r;
@@ -604,6 +640,9 @@ int queue_listen(Manager *manager, int fd) {
                         "io.postd.Queue.Metrics", method_metrics,
                         "io.postd.Queue.Explain", method_explain,
                         "io.postd.Queue.Monitor", method_monitor);
+        if (r < 0)
+                return r;
+        r = sd_varlink_server_bind_connect(manager->queue_server, on_connect);
         if (r < 0)
                 return r;
         r = sd_varlink_server_bind_disconnect(manager->queue_server, on_disconnect);

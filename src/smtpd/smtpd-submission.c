@@ -195,6 +195,37 @@ static void call_again(Submission *s, SubmissionCall *c, bool sent) {
         s->first = c;
 }
 
+static int on_retry(sd_event_source *source _unused_, uint64_t now _unused_, void *userdata) {
+        run_queue(userdata);
+        return 0;
+}
+
+static int retry_later(Submission *s) {
+        int r;
+
+        if (s->retry) {
+                r = sd_event_source_set_time_relative(s->retry, RETRY_INTERVAL);
+                return r < 0 ? r : sd_event_source_set_enabled(s->retry, SD_EVENT_ONESHOT);
+        }
+        return sd_event_add_time_relative(s->event, &s->retry, CLOCK_BOOTTIME, RETRY_INTERVAL, 0, on_retry, s);
+}
+
+/* True if the call waits. A queue manager that has just come back reads its spool first, and cannot say until then whether
+ * it has a message already. */
+static bool on_refused(Submission *s, SubmissionCall *c, sd_json_variant *parameters) {
+        SmtpDecision d = get_decision(parameters);
+
+        if (d.code == 451 && d.status.subject == 3 && d.status.detail == 2 && now_usec(CLOCK_BOOTTIME) < c->deadline &&
+            retry_later(s) >= 0) {
+                call_again(s, c, false);
+                return true;
+        }
+        if (d.code < 400)
+                d = (SmtpDecision) { 451, { 4, 3, 0 }, "Local error, try again later" };
+        call_answer(s, c, &(SubmissionAnswer) { .refused = &d });
+        return false;
+}
+
 static int on_reply(sd_varlink *link _unused_, sd_json_variant *parameters, const char *error, sd_varlink_reply_flags_t flags, void *userdata) {
         Connection *connection = userdata;
 
@@ -214,10 +245,8 @@ static int on_reply(sd_varlink *link _unused_, sd_json_variant *parameters, cons
         if (!error)
                 c->fd >= 0 ? on_submitted(s, c, parameters) : on_checked(s, c, parameters);
         else if (streq(error, ERROR_REFUSED)) {
-                SmtpDecision d = get_decision(parameters);
-                if (d.code < 400)
-                        d = (SmtpDecision) { 451, { 4, 3, 0 }, "Local error, try again later" };
-                call_answer(s, c, &(SubmissionAnswer) { .refused = &d });
+                if (on_refused(s, c, parameters))
+                        return 0;
         } else if (local && streq(error, SD_VARLINK_ERROR_DISCONNECTED))
                 call_again(s, c, true);
         else {
@@ -274,21 +303,6 @@ static int connection_call(Connection *c, SubmissionCall *call) {
                         return r;
         }
         return sd_varlink_invoke(c->link, call->method, call->parameters);
-}
-
-static int on_retry(sd_event_source *source _unused_, uint64_t now _unused_, void *userdata) {
-        run_queue(userdata);
-        return 0;
-}
-
-static int retry_later(Submission *s) {
-        int r;
-
-        if (s->retry) {
-                r = sd_event_source_set_time_relative(s->retry, RETRY_INTERVAL);
-                return r < 0 ? r : sd_event_source_set_enabled(s->retry, SD_EVENT_ONESHOT);
-        }
-        return sd_event_add_time_relative(s->event, &s->retry, CLOCK_BOOTTIME, RETRY_INTERVAL, 0, on_retry, s);
 }
 
 /* A free connection: one that is open, else a new one. */

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include "basic/log.h"
 #include "spawnd/spawnd.h"
+
+static void report(int level, const char *line, void *userdata _unused_) {
+        log_full_errno(level, 0, "%s", line);
+}
 
 int manager_new(sd_event *event, Manager **ret) {
         _cleanup_(manager_freep) Manager *m = new0(Manager, 1);
@@ -10,7 +15,11 @@ int manager_new(sd_event *event, Manager **ret) {
                 return -ENOMEM;
         m->last = &m->first;
         m->event = sd_event_ref(event);
-        r = rules_new(&m->rules);
+        r = rules_load(report, &m->rules);
+        if (r < 0) {
+                log_error("Going by the defaults: sessions for people only.");
+                r = rules_new(&m->rules);
+        }
         if (r < 0)
                 return r;
         *ret = TAKE_PTR(m);
@@ -27,6 +36,17 @@ Manager *manager_free(Manager *m) {
         rules_free(m->rules);
         sd_event_unref(m->event);
         return mfree(m);
+}
+
+void manager_reload(Manager *m) {
+        Rules *rules;
+
+        if (rules_load(report, &rules) < 0) {
+                log_error("The configuration was not taken over; going on with the former one.");
+                return;
+        }
+        rules_free(m->rules);
+        m->rules = rules;
 }
 
 bool manager_busy(const Manager *m) {

@@ -10,7 +10,6 @@
 
 #define UID_NONE ((uid_t) -1)
 #define RANGES_MAX 256
-#define SESSIONS_MAX 64
 
 Rules *rules_free(Rules *r) {
         if (!r)
@@ -27,7 +26,7 @@ int rules_new(Rules **ret) {
         if (!r)
                 return -ENOMEM;
         r->root_mail_uid = UID_NONE;
-        r->sessions_max = SESSIONS_MAX;
+        r->sessions_max = RULES_SESSIONS_DEFAULT;
         /* People, and people with a home of systemd-homed (https://systemd.io/UIDS-GIDS). */
         k = rules_allow(r, "1000-60000 60001-60513", NULL);
         if (k < 0)

@@ -9,6 +9,8 @@ typedef struct UidRange {
         uid_t first, last;
 } UidRange;
 
+#define RULES_SESSIONS_DEFAULT 64
+
 typedef struct Rules {
         UidRange *ranges;
         size_t n_ranges;
@@ -22,6 +24,10 @@ DEFINE_TRIVIAL_CLEANUP_FUNC(Rules *, rules_free);
 
 /* The rules as they come: people only. */
 int rules_new(Rules **ret);
+
+/* The rules of the configuration, which must be root's. A configuration that cannot be used is an error with a reason on
+ * the log through report(): -EBADMSG, -EPERM (somebody else could change it). */
+int rules_load(void (*report)(int level, const char *line, void *userdata), Rules **ret);
 
 /* Takes "1000-60000 5000 vmail": numbers, ranges, names through find() (0 or -errno). Uid 0 and (uid_t) -1 are never
  * allowed, not even inside a range. -EINVAL, -ERANGE, -ENOENT (no such name), -ENOMEM; then nothing was added. */

@@ -5,7 +5,10 @@
  * sessions go on, and only their results are lost. */
 
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
 
 #include "basic/log.h"
 #include "ipc/service.h"
@@ -26,6 +29,14 @@ static bool is_busy(void *userdata) {
 
 static int take_socket(int fd, const char *name _unused_, void *userdata) {
         return sd_varlink_server_listen_fd(userdata, fd);
+}
+
+/* Type=notify-reload: systemd waits for READY=1 with a later time stamp. */
+static int on_reload(sd_event_source *source _unused_, const struct signalfd_siginfo *info _unused_, void *userdata) {
+        (void) sd_notifyf(false, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64, now_usec(CLOCK_MONOTONIC));
+        manager_reload(userdata);
+        (void) sd_notify(false, "READY=1");
+        return 0;
 }
 
 static int run(void) {
@@ -50,6 +61,10 @@ static int run(void) {
                 log_error("No socket was passed: postd-spawnd is started by postd-spawnd.socket.");
                 return -EINVAL;
         }
+        r = sd_event_add_signal(event, NULL, SIGHUP | SD_EVENT_SIGNAL_PROCMASK, on_reload, m);
+        if (r < 0)
+                return log_error_errno(r, "Failed to watch for reloads: %m");
+        (void) sd_notify(false, "READY=1");
         r = service_run(event, IDLE, is_busy, m);
         if (r < 0)
                 return log_error_errno(r, "Event loop failed: %m");

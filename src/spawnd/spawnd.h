@@ -69,6 +69,8 @@ Manager *manager_free(Manager *m);
 DEFINE_TRIVIAL_CLEANUP_FUNC(Manager *, manager_free);
 /* Starts what waits, as far as there are slots. */
 void manager_pump(Manager *m);
+/* Reads the configuration again; with an error in it everything stays as it was. */
+void manager_reload(Manager *m);
 bool manager_busy(const Manager *m);
 
 /* session.c: a new session for the caller; it answers through the link from now on. */

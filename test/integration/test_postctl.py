@@ -299,6 +299,26 @@ def test_without_polkit(queue, postctl, users):
         run("systemctl", "unmask", "--runtime", "polkit.service")
 
 
+def test_polkit_hangs(queue, postctl, users):
+    """Who waits for polkit waits alone, and not for ever."""
+    roots = queue("root@example.org", "bob@example.org")
+    run("systemctl", "start", "polkit.service")
+    run("systemctl", "kill", "--signal=STOP", "polkit.service")
+    begin = time.monotonic()
+    command = ("setpriv", "--reuid=bob", "--regid=bob", "--init-groups", "postctl", "hold", roots)
+    waiting = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        time.sleep(1)
+        assert len(listed(postctl)) == 1 and time.monotonic() - begin < 5
+        assert waiting.poll() is None
+        assert "root" in waiting.communicate(timeout=20)[1] and waiting.returncode == 1
+        assert time.monotonic() - begin > 5
+    finally:
+        waiting.kill()
+        run("systemctl", "kill", "--signal=CONT", "polkit.service")
+    assert not listed(postctl)[0]["held"]
+
+
 def test_terminal(queue, postctl):
     """Nothing that strangers send is obeyed by a terminal, and lines fit it."""
     identifier = queue("größe@example.org", "日本語日本語日本語日本語@example.org")
@@ -394,7 +414,15 @@ def test_monitor(queue, postctl):
         monitor.wait(10)
 
 
-def test_many(queue, postctl):
+@pytest.fixture
+def quiet():
+    """No journal entry for each of tens of thousands of recipients."""
+    run("systemctl", "service-log-level", "postd-queued.service", "warning")
+    yield
+    run("systemctl", "service-log-level", "postd-queued.service", "info")
+
+
+def test_many(quiet, queue, postctl):
     """A long list comes in order, in little memory."""
     recipients = [f"recipient-number-{i}@example.org" for i in range(20)]
     ids = [queue(f"sender{i}@example.org", *recipients, content=b"Subject: x\r\n\r\n") for i in range(800)]
@@ -492,10 +520,20 @@ def test_log_level():
     assert run("systemctl", "service-log-target", "postd-queued.service").stdout.strip() == "journal"
 
 
+def test_bus_name(users):
+    """Only the queue manager is io.postd.Queue1, and the bus starts it."""
+    claim = ("busctl", "call", "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "RequestName", "su",
+             "io.postd.Queue1", "4")  # fmt: skip
+    assert run(*claim, user="alice", check=False).returncode != 0
+    run("systemctl", "stop", "postd-queued.service")
+    run("busctl", "call", "io.postd.Queue1", "/io/postd/Queue1", "org.freedesktop.DBus.Peer", "Ping", user="alice")
+    assert run("systemctl", "is-active", "postd-queued.service").stdout.strip() == "active"
+
+
 def test_catalog(queue, postctl, journal):
     identifier = queue("a@example.org", "bob@example.org")
     postctl("hold", "--reason=look at it", identifier)
     journal.wait(POSTD_QUEUE_ID=identifier, count=2)
-    text = run("journalctl", "--no-pager", "-x", f"POSTD_QUEUE_ID={identifier}").stdout
+    text = run("journalctl", "--no-pager", "--catalog", f"POSTD_QUEUE_ID={identifier}").stdout
     assert f"postctl release {identifier}" in text
     assert re.search(r"░░ +look at it", text)

@@ -83,6 +83,7 @@ class Receiver:
     def _dialogue(self, connection, lines):
         if not self._answer(connection, "greeting", "", "220 test ESMTP"):
             return
+        mail, rcpts = False, 0
         ehlo = "\r\n".join([*(f"250-{c}" for c in ("test", *self.capabilities[:-1])), f"250 {self.capabilities[-1]}"])
         for raw in lines:
             line = raw.decode().rstrip("\r\n")
@@ -92,9 +93,19 @@ class Receiver:
                     self.envelopes.append([])
                 self.envelopes[-1].append(line)
             default = {"EHLO": ehlo, "DATA": "354 go on", "QUIT": "221 bye"}.get(verb, "250 2.0.0 fine")
+            if (verb == "RCPT" and not mail) or (verb == "DATA" and not rcpts):
+                connection.sendall(b"503 5.5.1 not now\r\n")
+                continue
             reply = self._answer(connection, verb, line, default)
             if reply is None or verb == "QUIT":
                 return
+            good = reply.startswith("2")
+            if verb in ("MAIL", "RSET"):
+                mail, rcpts = good and verb == "MAIL", 0
+            elif verb == "RCPT":
+                rcpts += good
+            elif verb == "DATA":
+                mail, rcpts = False, 0
             if verb == "DATA" and reply.startswith("354"):
                 content = []
                 for part in lines:
@@ -424,7 +435,7 @@ def test_without_linkat(world, systemd_run):
 
 def test_killed_while_reading(world):
     """Whoever is killed before the answer has accepted nothing, and leaves nothing that is picked up."""
-    done = world.run("sh", "-c", "(printf 'Subject: x\\n\\n'; sleep 30) | timeout -s KILL 1 sendmail alice", check=False)
+    done = world.run("sh", "-c", "(printf 'Subject: x\\n\\n'; sleep 3) | timeout -s KILL 1 sendmail alice", check=False)
     assert done.returncode != 0 and world.files() == []
 
 

@@ -123,6 +123,52 @@ def test_others_cannot_connect(users):
             Varlink(SPAWN, user=user)
 
 
+@pytest.fixture
+def configuration():
+    """configuration("[Spawn]\nAllowUsers=x"): a file of root's, in force until the test ends."""
+    path = pathlib.Path("/etc/postd/postd.conf.d/test-spawnd.conf")
+    path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(text, owner="root", mode=0o644):
+        path.write_text(text)
+        path.chmod(mode)
+        shutil.chown(path, owner)
+        run("systemctl", "reload-or-restart", "postd-spawnd.service")
+
+    yield write
+    path.unlink()
+    run("systemctl", "reload-or-restart", "postd-spawnd.service")
+
+
+def test_allowed_users(users, configuration):
+    run("useradd", "--system", "--no-create-home", "postd-test-virtual", check=False)
+    uid = pwd.getpwnam("postd-test-virtual").pw_uid
+    assert refused(uid, "mailbox").name == "NotAllowed"
+    configuration("[Spawn]\nAllowUsers=postd-test-virtual 70000-70010\n")
+    assert [r["result"] for r in deliver("postd-test-virtual", letter())] == ["delivered"]
+    assert refused(70010, "mailbox").name == "NoSuchUser"
+    assert refused(0, "mailbox").name == refused(33, "mailbox").name == "NotAllowed"
+    # An error changes nothing, and root is never among them.
+    for text in ("[Spawn]\nAllowUsers=nobody-of-that-name\n", "[Spawn]\nAllowUsers=0\n", "[Spawn]\nAllowUsers=root\n", "nonsense\n"):
+        configuration(text)
+        assert [r["result"] for r in deliver("postd-test-virtual", letter())] == ["delivered"]
+        assert refused(0, "mailbox").name == "NotAllowed"
+    pathlib.Path("/var/mail/postd-test-virtual").unlink()
+
+
+@pytest.mark.parametrize("owner,mode", [("postd", 0o644), ("root", 0o664), ("root", 0o646)])
+def test_configuration_of_others(users, configuration, owner, mode):
+    """Whoever could write it could become somebody."""
+    configuration("[Spawn]\nAllowUsers=33\n", owner, mode)
+    assert refused(33, "mailbox").name == "NotAllowed"
+
+
+def test_maildir_name(users, configuration):
+    configuration("[Action local]\nMaildir=Mail/in $HOME %h\n")
+    (result,) = deliver("alice", letter(), kind="home")
+    assert result["text"].startswith("/home/alice/Mail/in $HOME %h/new/")
+
+
 def test_no_such_user(users):
     assert refused(59999, "mailbox").name == "NoSuchUser"
     assert refused(59999, "home").name == "NoSuchUser"

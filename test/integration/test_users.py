@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from conftest import run
+from conftest import run, wait_until
 from sessions import USERS, Varlink, VarlinkError
 
 LOOKUP = "io.postd.Table.Lookup"
@@ -39,6 +39,7 @@ def test_dynamic_user():
     """Users that only nss-systemd knows."""
     run("systemd-run", "--quiet", "--unit=test-dynamic", "--property=DynamicUser=yes", "--property=User=dynamic-one", "sleep", "60")
     try:
+        wait_until(lambda: run("getent", "passwd", "dynamic-one", check=False).stdout)
         assert lookup("users", "dynamic-one")["user"]["uid"] >= 61184
     finally:
         run("systemctl", "stop", "test-dynamic.service")

@@ -8,6 +8,7 @@ import os
 import pwd
 import socket
 import threading
+import time
 
 
 class VarlinkError(Exception):
@@ -45,9 +46,17 @@ def connect(path, user=None, timeout=60):
     """A connected AF_UNIX socket, made as somebody."""
     s = socket.socket(socket.AF_UNIX)
     s.settimeout(timeout)
+    deadline = time.monotonic() + timeout
     try:
         with acting_as(user):
-            s.connect(path)
+            while True:
+                try:
+                    s.connect(path)
+                    break
+                except BlockingIOError:  # the backlog is full
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.001)
     except OSError:
         s.close()
         raise
