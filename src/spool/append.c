@@ -9,10 +9,10 @@
 #include "basic/fd.h"
 #include "spool/store-internal.h"
 
-int file_reserve(int fd, uint64_t at, uint64_t end, size_t n_recipients) {
+int file_reserve(const Store *s, int fd, uint64_t at, uint64_t end, size_t n_recipients) {
         uint64_t last = end + (uint64_t) FINAL_RECORD_ROOM * n_recipients;
 
-        if (last == at || (last - 1) / SPOOL_BLOCK == (at - 1) / SPOOL_BLOCK)
+        if (last == at || (last - 1) / s->block_size == (at - 1) / s->block_size)
                 return 0;
         if (fallocate(fd, FALLOC_FL_KEEP_SIZE, at, last - at) < 0 && !IN_SET(errno, EOPNOTSUPP, ENOSYS))
                 return negative_errno();
@@ -61,6 +61,20 @@ static int keep_copy(Store *s, int fd, const QueueId *id, uint64_t size) {
         return r;
 }
 
+/* Cuts the file where the log ends, if it is longer. Not otherwise: that would give the reserved blocks back. */
+static int cut(const Store *s, int fd, uint64_t end, size_t n_pending) {
+        struct stat st;
+
+        if (fstat(fd, &st) < 0)
+                return negative_errno();
+        if ((uint64_t) st.st_size <= end)
+                return 0;
+        if (ftruncate(fd, end) < 0)
+                return negative_errno();
+        (void) file_reserve(s, fd, end, end, n_pending); /* as far as there still is room */
+        return 0;
+}
+
 static int cut_tail(Store *s, int fd, const QueuedMessage *m) {
         struct stat st;
         int r;
@@ -76,7 +90,7 @@ static int cut_tail(Store *s, int fd, const QueuedMessage *m) {
                 if (r < 0)
                         return r;
         }
-        return ftruncate(fd, m->log_end) < 0 ? negative_errno() : 0;
+        return cut(s, fd, m->log_end, count_pending(m, NULL, 0));
 }
 
 /* After a failed sync the kernel takes the pages for clean, whether or not they reached the disk. Writing the log once
@@ -91,7 +105,7 @@ static void write_again(int fd, const QueuedMessage *m) {
                 (void) pwrite_full(fd, p, n, start);
 }
 
-static int write_records(int fd, const QueuedMessage *m, const Record *records, size_t n, Buf *b) {
+static int write_records(const Store *s, int fd, const QueuedMessage *m, const Record *records, size_t n, Buf *b) {
         bool final = false;
         int r;
 
@@ -99,7 +113,7 @@ static int write_records(int fd, const QueuedMessage *m, const Record *records, 
                 final = final || is_final(records + i);
         if (!final) {
                 /* The room that is kept for results is not for this. */
-                r = file_reserve(fd, m->log_end, m->log_end + b->size, count_pending(m, records, n));
+                r = file_reserve(s, fd, m->log_end, m->log_end + b->size, count_pending(m, records, n));
                 if (r < 0)
                         return r;
                 return pwrite_full(fd, b->data, b->size, m->log_end);
@@ -113,7 +127,7 @@ static int write_records(int fd, const QueuedMessage *m, const Record *records, 
         r = pwrite_full(fd, b->data, b->size, m->log_end);
         if (r < 0)
                 return r;
-        return ftruncate(fd, m->log_end + b->size) < 0 ? negative_errno() : 0;
+        return cut(s, fd, m->log_end + b->size, count_pending(m, records, n));
 }
 
 int store_append(Store *s, QueuedMessage *m, const Record *records, size_t n, bool sync) {
@@ -136,13 +150,13 @@ int store_append(Store *s, QueuedMessage *m, const Record *records, size_t n, bo
         if (r >= 0)
                 r = cut_tail(s, fd, m);
         if (r >= 0)
-                r = write_records(fd, m, records, n, &b);
+                r = write_records(s, fd, m, records, n, &b);
         if (r >= 0 && sync && fdatasync(fd) < 0) {
                 r = negative_errno();
                 write_again(fd, m);
         }
         if (r < 0)
-                (void) ftruncate(fd, m->log_end);
+                (void) cut(s, fd, m->log_end, count_pending(m, NULL, 0));
         else {
                 queued_message_commit(m, records, changes, n);
                 m->log_end += b.size;

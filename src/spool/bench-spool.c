@@ -9,6 +9,7 @@
  *   bench-spool load DIR JOURNAL THREADS             works until it fails or is told to end; what was acknowledged
  *                                                    is a line in JOURNAL (on another disk)
  *   bench-spool check DIR JOURNAL                    recovers the spool and compares it with the journal
+ *   bench-spool full DIR                             fills the (small) disk, and brings every message to its end
  *
  * The content of a message is made from its id, so that check knows what it must be. */
 
@@ -412,6 +413,63 @@ static int check(const char *path) {
         return c.n_bad > 0 ? -EBADMSG : 0;
 }
 
+/* A full disk. */
+
+#define FULL_MAX 100000U
+
+/* Until there is no room for a message. Then other things take what is left. */
+static int fill_up(QueuedMessage *messages, size_t *n) {
+        static const uint8_t buffer[60000];
+        _cleanup_close_ int content = memfd_new("bench");
+        int r = write_full(content, buffer, sizeof(buffer)), fd;
+
+        while (r >= 0 && *n < FULL_MAX) {
+                r = create(content, NULL, *n % 3 ? sizeof(buffer) : 2000, 1 + *n % 20, messages + *n);
+                *n += r >= 0;
+        }
+        if (r != -ENOSPC)
+                return r < 0 ? r : -EFBIG;
+        fd = openat(store->fd, "ballast", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        for (uint64_t at = 0; pwrite(fd, buffer, 1, at) == 1; at += SPOOL_BLOCK)
+                ;
+        (void) fsync(fd);
+        safe_close(fd);
+        return 0;
+}
+
+static int full(void) {
+        _cleanup_free_ QueuedMessage *messages = new0(QueuedMessage, FULL_MAX);
+        size_t n = 0, n_refused = 0, n_results = 0;
+        int r;
+
+        r = fill_up(messages, &n);
+        if (r < 0)
+                return die("fill", r);
+        /* Deferrals are refused before they take the room of results. */
+        for (int round = 0; round < 20; round++)
+                for (size_t i = 0; i < n; i += 7) {
+                        Record later = { .type = RECORD_ATTEMPT, .tries = 1, .reply = "451 4.2.1 try again some other time please" };
+                        r = store_append(store, messages + i, &later, 1, false);
+                        if (r < 0 && r != -ENOSPC)
+                                return die("defer", r);
+                        n_refused += r < 0;
+                }
+        for (size_t i = 0; i < n; i++)
+                for (uint32_t k = 0; k < messages[i].n_recipients; k++, n_results++) {
+                        r = deliver(messages + i, k, k == 0);
+                        if (r < 0)
+                                return die("result", r);
+                }
+        for (size_t i = 0; i < n; i++) {
+                r = store_finish(store, &(StoreFinished) { messages[i].id, messages[i].envelope.token }, 1);
+                if (r < 0)
+                        return die("finish", r);
+                queued_message_done(messages + i);
+        }
+        printf("%zu messages filled the disk; %zu deferrals refused, %zu results written, all finished\n", n, n_refused, n_results);
+        return n_refused > 0 ? 0 : -ENOTRECOVERABLE;
+}
+
 static int run(int argc, char *argv[]) {
         const char *verb = argv[1];
         int r;
@@ -431,6 +489,8 @@ static int run(int argc, char *argv[]) {
         }
         if (streq(verb, "scan"))
                 return scan();
+        if (streq(verb, "full"))
+                return full();
         if (streq(verb, "check") && argc == 4)
                 return check(argv[3]);
         if (streq(verb, "load") && argc == 5) {
@@ -447,7 +507,7 @@ static int run(int argc, char *argv[]) {
 
 int main(int argc, char *argv[]) {
         if (argc < 3) {
-                fprintf(stderr, "Usage: bench-spool create|life|fill|scan|load|check DIR ...\n");
+                fprintf(stderr, "Usage: bench-spool create|life|fill|scan|load|check|full DIR ...\n");
                 return EXIT_FAILURE;
         }
         int r = run(argc, argv);

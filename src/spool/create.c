@@ -157,7 +157,7 @@ static int write_file(Store *s, const QueueId *id, QueueDirectory *d, Buf *b, si
         r = size <= SMALL_CONTENT_MAX ? write_small(fd, b, prefix_size, content_fd, size, seed)
                                       : write_large(fd, b, prefix_size, content_fd, size, seed);
         if (r >= 0)
-                r = file_reserve(fd, end, end, n_recipients);
+                r = file_reserve(s, fd, end, end, n_recipients);
         if (r >= 0)
                 r = link_new(s, fd, temporary, d->fd, id);
         if (temporary[0])

@@ -5,6 +5,7 @@
 
 #include "spool/file.h"
 
+#define HOLE_UNIT 1024U /* the smallest block of a file system */
 #define HOLD_REASON_DAMAGED "The log of this message is damaged: recipients may have been served already"
 
 int message_content_sum(const FileHeader *h, const uint8_t *tail, size_t n_tail, uint32_t *ret) {
@@ -25,11 +26,12 @@ int message_content_sum(const FileHeader *h, const uint8_t *tail, size_t n_tail,
  * zeros from where its last written version ended, or as a whole. What comes after it was not synced either (a sync
  * takes everything), so it is no loss. */
 static bool is_hole(const uint8_t *tail, size_t n, uint64_t tail_offset, size_t pos) {
-        size_t boundary = pos + (SPOOL_BLOCK - (tail_offset + pos) % SPOOL_BLOCK);
+        size_t boundary = pos + (HOLE_UNIT - (tail_offset + pos) % HOLE_UNIT);
 
         if (boundary >= n)
                 return all_zero(tail + pos, n - pos);
-        return all_zero(tail + pos, boundary - pos) || all_zero(tail + boundary, MIN((size_t) SPOOL_BLOCK, n - boundary));
+        return (boundary - pos >= RECORD_HEAD_SIZE && all_zero(tail + pos, boundary - pos)) ||
+                all_zero(tail + boundary, MIN((size_t) HOLE_UNIT, n - boundary));
 }
 
 /* Is there a whole record somewhere behind a bad one? The work is bounded; who builds a file that exceeds it has

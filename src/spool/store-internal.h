@@ -26,6 +26,7 @@ typedef struct QueueDirectory {
 struct Store {
         StoreFlags flags;
         int fd, lock_fd, damaged_fd;
+        uint32_t block_size;       /* what the file system allocates at a time, or less */
         QueueDirectory directories[QUEUE_DIRECTORIES];
         FinishedLog finished;
         /* The log may only be rotated after recovery has removed what it names, and never when a removal failed. */
@@ -44,7 +45,7 @@ int store_directory(const Store *s, const QueueId *id);
 
 /* Sees to it that the file has blocks for what is written from at to end and for the results of n recipients
  * behind that, without changing its size; does nothing if the last block has them. */
-int file_reserve(int fd, uint64_t at, uint64_t end, size_t n_recipients);
+int file_reserve(const Store *s, int fd, uint64_t at, uint64_t end, size_t n_recipients);
 
 /* Reads the message of an open file. Errors of store_read(), and those of message_decode(). */
 int file_load(int fd, const QueueId *id, QueuedMessage *ret);

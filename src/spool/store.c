@@ -102,6 +102,7 @@ static int remove_temporary_files(Store *s) {
 
 int store_open(const char *path, StoreFlags flags, Store **ret) {
         _cleanup_(store_closep) Store *s = NULL;
+        struct statvfs v;
         int r;
 
         s = new0(Store, 1);
@@ -118,6 +119,9 @@ int store_open(const char *path, StoreFlags flags, Store **ret) {
         s->fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (s->fd < 0)
                 return negative_errno();
+        if (fstatvfs(s->fd, &v) < 0)
+                return negative_errno();
+        s->block_size = CLAMP(v.f_frsize, 512U, SPOOL_BLOCK);
         if (!(flags & STORE_READ_ONLY)) {
                 r = take_lock(s);
                 if (r < 0)
