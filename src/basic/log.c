@@ -177,6 +177,8 @@ void log_close(void) {
 }
 
 static void ring_put(Entry *e) {
+        bool wake = false;
+
         pthread_mutex_lock(&ring.mutex);
         if (ring.head - ring.tail >= RING_SLOTS || ring.bytes + e->bytes > RING_BYTES) {
                 ring.lost++;
@@ -184,9 +186,12 @@ static void ring_put(Entry *e) {
         } else {
                 ring.slots[ring.head++ % RING_SLOTS] = e;
                 ring.bytes += e->bytes;
-                pthread_cond_signal(&ring.changed);
+                wake = ring.head - ring.tail == 1 && !ring.sending;
         }
         pthread_mutex_unlock(&ring.mutex);
+        /* Woken before that, the thread would sleep again for the mutex. */
+        if (wake)
+                pthread_cond_signal(&ring.changed);
 }
 
 static void add_field(Buf *b, Entry *sizes, const char *name, const char *value) {

@@ -186,8 +186,11 @@ void pool_submit(Pool *p, Work *w) {
         if (p->n_threads > 0) {
                 queue_put(&p->todo, w);
                 p->n_todo++;
-                pthread_cond_signal(&p->changed);
+                bool wake = p->n_idle > 0;
                 pthread_mutex_unlock(&p->mutex);
+                /* Woken before that, a thread would sleep again for the mutex. */
+                if (wake)
+                        pthread_cond_signal(&p->changed);
                 return;
         }
         pthread_mutex_unlock(&p->mutex);

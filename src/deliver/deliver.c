@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "basic/fd.h"
@@ -147,5 +148,6 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         }
         log_setup("postd-deliver");
+        umask(0); /* every file is made with a mode that is meant */
         return run(argv[optind], maildir) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

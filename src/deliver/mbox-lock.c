@@ -6,6 +6,8 @@
 
 #include "deliver/mbox-lock.h"
 
+#define SESSION_LOCK_MODE 0040 /* used by nobody else */
+
 static int lock_file(int fd, short type) {
         /* A lock of the open file: it conflicts with everybody's fcntl() locks, and no close() elsewhere in the process
          * drops it. */
@@ -17,12 +19,13 @@ static int lock_file(int fd, short type) {
 }
 
 /* An empty file made by mknod(): unlike open() this needs no right to write files in the directory, so that the
- * session's Landlock rules can leave that out. */
+ * session's Landlock rules can leave that out. Its mode tells that a session made it: sessions hold the lock of the
+ * file as long as this one, so whoever has the one and finds the other of its own user finds that of a dead session. */
 static int lock_dot(int dir_fd, const char *name) {
         struct stat st;
 
         for (int i = 0; i < 2; i++) {
-                if (mknodat(dir_fd, name, S_IFREG | 0444, 0) >= 0)
+                if (mknodat(dir_fd, name, S_IFREG | SESSION_LOCK_MODE, 0) >= 0)
                         return 0;
                 if (errno != EEXIST)
                         return negative_errno();
@@ -32,7 +35,8 @@ static int lock_dot(int dir_fd, const char *name) {
                         return negative_errno();
                 }
                 usec_t changed = (usec_t) MAX(st.st_mtim.tv_sec, 0) * USEC_PER_SEC;
-                if (usec_sub(now_usec(CLOCK_REALTIME), changed) < LOCK_STALE)
+                bool left_behind = (st.st_mode & 07777) == SESSION_LOCK_MODE && st.st_uid == geteuid();
+                if (!left_behind && usec_sub(now_usec(CLOCK_REALTIME), changed) < LOCK_STALE)
                         return MBOX_LOCK_DOT;
                 if (unlinkat(dir_fd, name, 0) < 0 && errno != ENOENT)
                         return MBOX_LOCK_DOT;

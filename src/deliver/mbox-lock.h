@@ -13,6 +13,6 @@ typedef enum MboxLockResult {
         MBOX_LOCK_DOT,      /* somebody holds the dot lock */
 } MboxLockResult;
 
-/* 0 with both locks, a MboxLockResult after the timeout, -errno. */
+/* The process needs a umask of 0. 0 with both locks, a MboxLockResult after the timeout, -errno. */
 int mbox_lock(int dir_fd, const char *lock_name, int fd, usec_t timeout);
 void mbox_unlock(int dir_fd, const char *lock_name, int fd);

@@ -143,5 +143,12 @@ int mbox_record_compare(const MboxRecord *r, int fd, uint64_t end) {
         scan_line(s, false);
         if (s->foreign)
                 return MBOX_TAIL_FOREIGN;
-        return s->n_seen == r->n_copies ? MBOX_TAIL_ALL : MBOX_TAIL_PART;
+        /* Ours ends with an empty line. Where something else has filled up what was cut off, the end is in its midst. */
+        char last[2] = "";
+        if (end >= sizeof(last)) {
+                ssize_t n = pread_full(fd, last, sizeof(last), end - sizeof(last));
+                if (n < 0)
+                        return n;
+        }
+        return s->n_seen == r->n_copies && last[0] == '\n' && last[1] == '\n' ? MBOX_TAIL_ALL : MBOX_TAIL_PART;
 }

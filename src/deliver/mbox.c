@@ -200,15 +200,15 @@ static void read_record(Mbox *m, MboxRecord *ret) {
 
 /* Mail is appended without a record where there can be none: then a cut append stays, and one whose answer was lost is
  * made twice. An old record must not be taken for one of this append, though. */
-static void write_record(Append *a) {
+static bool write_record(Mbox *m, const MboxRecord *record) {
         _cleanup_buf_ Buf b = BUF_INIT;
-        Mbox *m = a->mbox;
 
         if (m->no_record)
-                return;
-        a->recorded = mbox_record_format(&a->record, &b) >= 0 && fsetxattr(m->fd, MBOX_RECORD_XATTR, b.data, b.size, 0) >= 0;
-        if (!a->recorded)
-                (void) fremovexattr(m->fd, MBOX_RECORD_XATTR);
+                return false;
+        if (mbox_record_format(record, &b) >= 0 && fsetxattr(m->fd, MBOX_RECORD_XATTR, b.data, b.size, 0) >= 0)
+                return true;
+        (void) fremovexattr(m->fd, MBOX_RECORD_XATTR);
+        return false;
 }
 
 /* Nobody has changed the file since that append was cut off: a mail program may have rewritten it otherwise, and what
@@ -233,8 +233,12 @@ static int recover(Mbox *m, const struct stat *st, uint64_t *size, Copy *copies,
                 if (r < 0)
                         return r;
                 there = whole && r == MBOX_TAIL_ALL;
-                if (there && fsync(m->fd) < 0)
-                        return negative_errno();
+                if (there) {
+                        if (fsync(m->fd) < 0)
+                                return negative_errno();
+                        record.done = true;
+                        (void) write_record(m, &record);
+                }
                 if (!whole && r != MBOX_TAIL_FOREIGN && may_repair(m, &record, st)) {
                         if (ftruncate(m->fd, (off_t) record.start) < 0)
                                 return negative_errno();
@@ -255,7 +259,7 @@ static int write_out(Append *a) {
         if (b->size == 0)
                 return 0;
         if (!a->recorded)
-                write_record(a);
+                a->recorded = write_record(a->mbox, &a->record);
         r = write_full(a->mbox->fd, b->data, b->size);
         if (r < 0)
                 return r;
@@ -341,7 +345,7 @@ static int write_batch(Append *a, Copy *copies, size_t n) {
                 return r;
         a->record.end = a->record.start + a->written + a->sink.buf.size;
         if (a->recorded) /* without its end */
-                write_record(a);
+                a->recorded = write_record(a->mbox, &a->record);
         r = write_out(a);
         if (r < 0)
                 return r;
@@ -375,7 +379,7 @@ static int append_batch(Mbox *m, uint64_t size, Copy *copies, size_t n) {
                 take_back(&a);
         else if (a.record.n_copies > 0) {
                 a.record.done = true;
-                write_record(&a);
+                (void) write_record(m, &a.record);
         }
         buf_done(&a.sink.buf);
         return r;

@@ -46,9 +46,8 @@ static int reply(Session *s, size_t begin, size_t end, bool last) {
         return last ? sd_varlink_reply(s->link, v) : sd_varlink_notify(s->link, v);
 }
 
-/* One batch for each turn of the event loop, so that replies leave meanwhile. */
-static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
-        Session *s = userdata;
+/* One batch, and the event loop before the next, so that replies leave meanwhile. */
+static int deliver_batch(Session *s) {
         Request *request = s->request;
         size_t begin = s->n_done, end = s->more ? MIN(begin + BATCH_MAX, request->n_copies) : request->n_copies;
         bool last = end == request->n_copies;
@@ -64,8 +63,8 @@ static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
                 s->ending = true;
         s->n_done = end;
         r = reply(s, begin, end, last);
-        if (r < 0 && r != -ENOTCONN)
-                return r;
+        if (r < 0) /* what was not answered is repeated to another session */
+                s->ending = last = true;
         if (!last)
                 return sd_event_source_set_enabled(s->next_batch, SD_EVENT_ONESHOT);
 
@@ -73,6 +72,10 @@ static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
         if (s->ending || usec_sub(now_usec(CLOCK_BOOTTIME), s->began) > AGE_MAX)
                 session_end(s);
         return 0;
+}
+
+static int on_next_batch(sd_event_source *source _unused_, void *userdata) {
+        return deliver_batch(userdata);
 }
 
 /* A descriptor that is not what the call says is no reason to refuse the other messages. */
@@ -109,7 +112,7 @@ static int method_deliver(sd_varlink *link, sd_json_variant *parameters, sd_varl
         s->request = TAKE_PTR(request);
         s->n_done = 0;
         s->more = flags & SD_VARLINK_METHOD_MORE;
-        return sd_event_source_set_enabled(s->next_batch, SD_EVENT_ONESHOT);
+        return deliver_batch(s);
 }
 
 static void on_disconnect(sd_varlink_server *server _unused_, sd_varlink *link _unused_, void *userdata) {

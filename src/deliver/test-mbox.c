@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "basic/crc32c.h"
@@ -143,6 +144,10 @@ static void test_repair(void) {
                                         ASSERT_STREQ(second, OLD NEW OTHER);
                                 else
                                         ASSERT_STREQ(second, OLD OTHER);
+                                read_record(&record);
+                                ASSERT_TRUE(record.done);
+                                ASSERT_EQ(record.end, strlen(second));
+                                ASSERT_TRUE(startswith(second + record.start, FROM));
                                 forget(&a);
                                 forget(&b);
                         }
@@ -175,6 +180,27 @@ static void test_foreign(void) {
                         ASSERT_STREQ(second + strlen(second) - strlen(NEW), NEW);
                         forget(&a);
                 }
+
+        /* Cut, and then others wrote more than was missing: not there, although the mailbox is long enough. */
+        for (size_t end = 0; end < strlen(NEW); end++) {
+                _cleanup_free_ char *first = NULL, *second = NULL;
+                start_with(OLD);
+                first = deliver(&a, 1, 0);
+                read_record(&record);
+                record.done = false;
+                set_record(&record);
+                cut((off_t) (strlen(OLD) + end));
+                add("\n\nFrom y\n\nforeign, and as long as what was missing, or longer\n\n");
+                forget(&a);
+                a.repeated = true;
+                second = deliver(&a, 1, 0);
+                /* With nothing missing but the empty line at the end the message is there. */
+                if (end < strlen(NEW) - 2)
+                        ASSERT_STREQ(second + strlen(second) - strlen(NEW), NEW);
+                else
+                        ASSERT_TRUE(startswith(second, OLD FROM "\nnew\n\n"));
+                forget(&a);
+        }
 
         /* After a restart of the machine only a file that nobody has touched since is repaired. */
         _cleanup_free_ char *first = NULL, *second = NULL, *third = NULL;
@@ -328,7 +354,13 @@ static void test_locks(void) {
         ASSERT_EQ(mbox_deliver(m, &c, 1), 0);
         ASSERT_EQ(c.result, RESULT_DEFERRED);
         ASSERT_TRUE(strstr(c.text, "alice.lock"));
-        /* One that was left behind long ago. */
+        /* One of a session that died, and one that was left behind long ago. */
+        ASSERT_EQ(fchmod(lock, 0040), 0);
+        forget(&c);
+        ASSERT_EQ(mbox_deliver(m, &c, 1), 0);
+        ASSERT_EQ(c.result, RESULT_DELIVERED);
+        safe_close(lock);
+        lock = openat(dir_fd, "alice.lock", O_CREAT | O_EXCL | O_WRONLY, 0600);
         struct timespec old[2] = { { .tv_sec = 1000000000 }, { .tv_sec = 1000000000 } };
         ASSERT_EQ(futimens(lock, old), 0);
         forget(&c);
@@ -366,6 +398,7 @@ static void test_removed(void) {
 }
 
 int main(void) {
+        umask(0);
         dir = make_directory();
         dir_fd = open(dir, O_RDONLY | O_DIRECTORY);
         ASSERT_TRUE(dir_fd >= 0);

@@ -10,7 +10,7 @@
 #define MAGIC_SIZE (sizeof(MAGIC) - 1)
 #define HEADER_DIGITS 10U
 #define MESSAGE_DIGITS 20U
-static_assert(MAGIC_SIZE + HEADER_DIGITS + 1 + MESSAGE_DIGITS + 1 == OFFLINE_START_SIZE);
+static_assert(MAGIC_SIZE + HEADER_DIGITS + 1 + MESSAGE_DIGITS + 1 == OFFLINE_START_SIZE, "the first line");
 
 static int append_field(Buf *b, const char *name, const char *value) {
         size_t n = strlen(value);

@@ -89,10 +89,14 @@ void table_done(Table *t) {
 }
 
 static int print_row(Table *t, char *const *cells, const Color *colors) {
-        for (size_t i = 0; i < t->n_columns; i++) {
+        size_t n = t->n_columns;
+
+        while (n > 1 && isempty(cells[n - 1])) /* no blanks at the end of a line */
+                n--;
+        for (size_t i = 0; i < n; i++) {
                 _cleanup_free_ char *cut = NULL;
                 const char *text = cells[i];
-                bool last = i + 1 == t->n_columns;
+                bool last = i + 1 == n;
 
                 if (t->terminal->width > 0 && t->columns[i].least > 0) {
                         cut = text_fit(text, t->widths[i]);

@@ -99,7 +99,7 @@ static void test_table(void) {
         fclose(f);
         ASSERT_STREQ(text, "ID    N  TEXT\n"
                            "one   1  \\x1b[3…\n"
-                           "two  22  \n"
+                           "two  22\n"
                            "three  333  tail\n");
 }
 

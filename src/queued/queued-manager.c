@@ -12,6 +12,7 @@
 #include "ipc/names.h"
 #include "ipc/service.h"
 #include "queued/queued-bus.h"
+#include "queued/queued-dispatch.h"
 #include "queued/queued-event.h"
 #include "queued/queued-load.h"
 #include "queued/queued-manager.h"
@@ -58,7 +59,7 @@ static int on_dispatch(sd_event_source *s, void *userdata) {
                 return r;
         if (m->stopping)
                 return 0;
-        route_dispatch(m);
+        dispatch_due(m);
 
         now = now_usec(CLOCK_BOOTTIME);
         usec_t deadline = scheduler_deadline(m->scheduler, now);
@@ -135,8 +136,7 @@ void manager_take_message(Manager *manager, QueuedMessage *stored, int *content_
                 free(stored);
                 return;
         }
-        m->open = stored;
-        m->content_fd = TAKE_FD(*content_fd);
+        message_set_open(manager, m, stored, TAKE_FD(*content_fd));
         event_received(manager, m, &stored->envelope);
 
         /* Held open for the time of this function: an attempt may end at once. */

@@ -54,7 +54,7 @@ typedef struct Manager {
         Pool *readers;               /* what callers ask for, which keeps no mail waiting */
 
         Map messages;                /* by id */
-        size_t n_held, n_recipients, n_in_flight;
+        size_t n_held, n_recipients, n_in_flight, n_open;
         Scheduler *scheduler;
         sd_event_source *dispatch;   /* runs the scheduler soon: a deferred source */
         sd_event_source *timer;      /* and when the next recipient falls due */

@@ -10,6 +10,18 @@ usec_t recipient_age(const Recipient *r, usec_t boottime) {
         return age > 0 ? (usec_t) age : 0;
 }
 
+void recipient_set_ready(Recipient *r) {
+        assert(r->phase != PHASE_READY);
+        r->phase = PHASE_READY;
+        r->message->n_ready++;
+}
+
+void recipient_unset_ready(Recipient *r, RecipientPhase phase) {
+        assert(r->phase == PHASE_READY);
+        r->phase = phase;
+        r->message->n_ready--;
+}
+
 Recipient *message_find_recipient(const Message *m, uint32_t index) {
         for (Recipient *r = m->recipients; r; r = r->next)
                 if (r->index == index)
@@ -103,13 +115,9 @@ int message_new(QueuedMessage *q, const RetryClock *now, Message **ret) {
 Message *message_free(Message *m) {
         if (!m)
                 return NULL;
+        assert(!m->open); /* message_unregister() has seen to it */
         while (m->recipients)
                 recipient_free(NULL, m->recipients);
-        if (m->open) {
-                queued_message_done(m->open);
-                free(m->open);
-        }
-        safe_close(m->content_fd);
         return mfree(m);
 }
 
@@ -128,4 +136,5 @@ void message_unregister(Manager *manager, Message *m) {
         while (m->recipients)
                 recipient_free(manager, m->recipients);
         manager->n_held -= m->held;
+        message_forget_open(manager, m);
 }

@@ -46,6 +46,7 @@ typedef struct Recipient {
 struct Message {
         QueueId id;
         bool held, finishing, settling, null_sender;
+        bool gathering;           /* outcomes are being added: settle_resume() comes when all are */
         bool expanding;           /* an expansion is being written */
         uid_t uid;                /* who submitted it on this host */
         sd_id128_t token;
@@ -56,6 +57,7 @@ struct Message {
         QueuedMessage *open;      /* as read from the file; main thread: only envelope, and the rest while no op runs */
         int content_fd;           /* while open and wanted */
         unsigned n_users;         /* who needs it open */
+        unsigned n_ready;         /* recipients that are PHASE_READY: it may stay open for them */
 
         StoreOp *ops, **last_op;  /* one at a time, in order */
         bool op_running;
@@ -77,9 +79,17 @@ int message_add_recipient(Message *m, const QueuedRecipient *q, uint32_t index, 
 /* Out of the scheduler and the message. */
 Recipient *recipient_free(Manager *manager, Recipient *r);
 
+/* Into and out of PHASE_READY, which need not have the message open. */
+void recipient_set_ready(Recipient *r);
+void recipient_unset_ready(Recipient *r, RecipientPhase phase);
+
 usec_t recipient_age(const Recipient *r, usec_t boottime);
 
 /* Keeps the message open; the callback comes when it is, at once if it is already: r < 0 if its file cannot be read.
  * Each success is paired with message_close(). with_content also opens content_fd. */
 void message_open(Manager *manager, Message *m, bool with_content, void (*callback)(Manager *, Message *, void *, int r), void *userdata);
 void message_close(Manager *manager, Message *m);
+
+/* It has been read: takes the state and the descriptor (may be -EBADF) over. */
+void message_set_open(Manager *manager, Message *m, QueuedMessage *open, int content_fd);
+void message_forget_open(Manager *manager, Message *m);

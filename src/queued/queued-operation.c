@@ -43,8 +43,19 @@ int operation_action(Manager *manager, const Operation *o, uid_t uid, const char
         return 0;
 }
 
-static void now_due(Manager *manager, Recipient *r) {
+static bool is_idle(const Recipient *r) {
+        return IN_SET(r->phase, PHASE_WAITING, PHASE_READY);
+}
+
+/* Out of the scheduler; one that waits for its turn only is to be routed anew. */
+static void stop_waiting(Manager *manager, Recipient *r) {
         scheduler_remove(manager->scheduler, &r->job);
+        if (r->phase == PHASE_READY)
+                recipient_unset_ready(r, PHASE_WAITING);
+}
+
+static void now_due(Manager *manager, Recipient *r) {
+        stop_waiting(manager, r);
         recipient_wait(manager, r, now_usec(CLOCK_BOOTTIME));
 }
 
@@ -52,7 +63,7 @@ static size_t flush_message(Manager *manager, Message *m) {
         size_t n = 0;
 
         for (Recipient *r = m->recipients; r; r = r->next)
-                if (r->phase == PHASE_WAITING) {
+                if (is_idle(r)) {
                         now_due(manager, r);
                         n++;
                 }
@@ -69,8 +80,8 @@ static void on_hold_written(Manager *manager, Message *m, void *userdata, int r)
                 manager->n_held += held ? 1 : -1;
                 if (held) {
                         for (Recipient *i = m->recipients; i; i = i->next)
-                                if (i->phase == PHASE_WAITING)
-                                        scheduler_remove(manager->scheduler, &i->job);
+                                if (is_idle(i))
+                                        stop_waiting(manager, i);
                         event_held(manager, m, run->reason, run->by);
                 } else {
                         flush_message(manager, m);
@@ -87,7 +98,7 @@ static void on_requeue_written(Manager *manager, Message *m, void *userdata, int
 
         if (r >= 0) {
                 for (Recipient *i = m->recipients; i; i = i->next)
-                        if (i->phase == PHASE_WAITING) {
+                        if (is_idle(i)) {
                                 i->tries = 0;
                                 i->uid = UID_UNKNOWN; /* forgets where it went */
                         }
@@ -119,7 +130,7 @@ static void requeue(Manager *manager, Message *m, Run *run) {
 
         r = record_set_new(&set);
         for (const Recipient *i = m->recipients; i && r >= 0; i = i->next)
-                if (i->phase == PHASE_WAITING)
+                if (is_idle(i))
                         r = record_set_add(set, &(Record) { .type = RECORD_ATTEMPT, .index = i->index, .state = RECIPIENT_PENDING,
                                                             .age = recipient_age(i, now), .attempted = now_usec(CLOCK_REALTIME) });
         if (r < 0 || set->n == 0) {
@@ -143,22 +154,24 @@ static void remove_recipients(Manager *manager, Message *m, Run *run) {
         for (const Recipient *r = m->recipients; r; r = r->next) {
                 if (!to_be_removed(r, run))
                         continue;
-                if (r->phase != PHASE_WAITING) {
+                if (!is_idle(r)) {
                         run_end(manager, run, -EBUSY, NULL);
                         message_close(manager, m);
                         return;
                 }
                 found = true;
         }
-        /* First all of them leave the scheduler: one that ends must not end the message under our feet. */
+        m->gathering = true; /* one record for all of them */
         for (Recipient *r = m->recipients, *next; r; r = next) {
                 next = r->next;
                 if (!to_be_removed(r, run))
                         continue;
-                scheduler_remove(manager->scheduler, &r->job);
+                stop_waiting(manager, r);
                 message_open(manager, m, false, on_open_nothing, NULL); /* each outcome holds it open */
                 settle_removed(manager, r);
         }
+        m->gathering = false;
+        settle_resume(manager, m);
         run_end(manager, run, found ? 0 : -ENOENT, NULL);
         message_close(manager, m);
 }

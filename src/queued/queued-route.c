@@ -9,19 +9,15 @@
 #include "basic/log.h"
 #include "basic/text.h"
 #include "ipc/names.h"
+#include "queued/queued-dispatch.h"
 #include "queued/queued-expand.h"
 #include "queued/queued-route.h"
-#include "queued/queued-session.h"
 #include "queued/queued-settle.h"
 #include "queued/queued-store.h"
 #include "queued/queued-users.h"
 
 #define LOOKUP_AGAIN_USEC (30 * USEC_PER_SEC)
 #define UNKNOWN_USER_TRIES 3U /* one that was accepted and has vanished may come back with its directory server */
-
-static const char *local_class(const Manager *manager) {
-        return manager->config->deliver == DELIVER_MAILDIR ? "home" : "mailbox";
-}
 
 const char *recipient_destination(const Manager *manager, const Recipient *r, char buffer[static DESTINATION_MAX]) {
         const char *domain = address_domain(r->address);
@@ -30,7 +26,7 @@ const char *recipient_destination(const Manager *manager, const Recipient *r, ch
                 (void) snprintf(buffer, DESTINATION_MAX, "relay:%s", domain);
                 ascii_strlower(buffer);
         } else if (r->uid != UID_UNKNOWN)
-                (void) snprintf(buffer, DESTINATION_MAX, "%s:%u", local_class(manager), (unsigned) r->uid);
+                (void) snprintf(buffer, DESTINATION_MAX, "%s:%u", session_class(manager), (unsigned) r->uid);
         else
                 strcpy(buffer, "local");
         return buffer;
@@ -143,13 +139,18 @@ static void ready(Manager *manager, Recipient *r, uid_t uid) {
         int k;
 
         r->uid = uid;
-        r->phase = PHASE_READY;
+        if (r->message->held) { /* meanwhile */
+                settle_untried(manager, r, 0);
+                return;
+        }
         k = scheduler_add(manager->scheduler, &r->job, recipient_destination(manager, r, destination), now_usec(CLOCK_BOOTTIME));
         if (k < 0) {
                 log_error_errno(k, "Cannot schedule %s of message %s, trying again: %m", r->address, r->message->id.s);
                 settle_untried(manager, r, LOOKUP_AGAIN_USEC);
                 return;
         }
+        recipient_set_ready(r);
+        message_close(manager, r->message);
         manager_kick(manager);
 }
 
@@ -220,42 +221,7 @@ void route_recipient_begin(Manager *manager, Recipient *r) {
         if (manager->stopping)
                 return;
         r->phase = PHASE_ROUTING;
-        message_open(manager, r->message, true, on_open, r);
-}
-
-static void deliver(Manager *manager, Recipient *first, usec_t now) {
-        Recipient *batch[BATCH_MAX];
-        size_t n = 1;
-
-        batch[0] = first;
-        while (n < BATCH_MAX) {
-                Job *j = scheduler_next_same(manager->scheduler, &first->job, now);
-                if (!j)
-                        break;
-                Recipient *r = container_of(j, Recipient, job);
-                if (r->phase == PHASE_READY) {
-                        batch[n++] = r;
-                        continue;
-                }
-                scheduler_done(manager->scheduler, j, JOB_UNTRIED, now);
-                route_recipient_begin(manager, r);
-        }
-        sessions_deliver(manager->sessions, local_class(manager), first->uid, batch, n);
-}
-
-void route_dispatch(Manager *manager) {
-        usec_t now = now_usec(CLOCK_BOOTTIME);
-
-        for (Job *j; (j = scheduler_next(manager->scheduler, now));) {
-                Recipient *r = container_of(j, Recipient, job);
-
-                if (r->phase == PHASE_READY) {
-                        deliver(manager, r, now);
-                        continue;
-                }
-                scheduler_done(manager->scheduler, j, JOB_UNTRIED, now);
-                route_recipient_begin(manager, r);
-        }
+        message_open(manager, r->message, false, on_open, r);
 }
 
 /* RCPT */

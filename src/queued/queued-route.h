@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* Where recipients go: the decision engine with its look-ups, at RCPT and again at each attempt, and the dispatch of what
- * has fallen due. */
+/* Where recipients go: the decision engine with its look-ups, at RCPT and again at each attempt. */
 
 #include "queued/queued-manager.h"
 
@@ -16,9 +15,6 @@ void route_recipient_begin(Manager *manager, Recipient *r);
 
 /* Routes it: PHASE_ROUTING, and the message is open. */
 void route_attempt(Manager *manager, Recipient *r);
-
-/* Starts everything that is due and has a slot. */
-void route_dispatch(Manager *manager);
 
 typedef enum CheckResult {
         CHECK_ACCEPT,

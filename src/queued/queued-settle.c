@@ -145,12 +145,8 @@ static void on_shared_open(Manager *manager, Message *m _unused_, void *userdata
 }
 
 void settle_shared(Manager *manager, Recipient *r, EnhancedStatus status, const char *text) {
-        bool open = r->phase != PHASE_WAITING;
-
-        if (open) {
-                settle(manager, r, RESULT_DEFERRED, status, text, NULL);
-                return;
-        }
+        if (r->phase == PHASE_READY)
+                recipient_unset_ready(r, PHASE_WAITING);
         Shared *s = malloc(sizeof(Shared) + strlen(text) + 1);
         if (!s) {
                 log_oom();
@@ -299,7 +295,7 @@ static void write_outcomes(Manager *manager, Message *m) {
 void settle_resume(Manager *manager, Message *m) {
         bool all_final = true, any_ready = false, any_report = false;
 
-        if (m->finishing)
+        if (m->finishing || m->gathering)
                 return;
         for (Recipient *r = m->recipients; r; r = r->next) {
                 const Outcome *o = r->outcome;

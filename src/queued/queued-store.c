@@ -13,14 +13,29 @@
 
 static void op_start(StoreOp *op);
 
-static void close_unused(Message *m) {
-        if (m->n_users > 0 || m->op_running)
-                return;
-        m->content_fd = safe_close(m->content_fd);
-        if (m->open) {
-                queued_message_done(m->open);
-                m->open = mfree(m->open);
+void message_set_open(Manager *manager, Message *m, QueuedMessage *open, int content_fd) {
+        assert(!m->open || !open);
+        if (open) {
+                m->open = open;
+                manager->n_open++;
         }
+        if (content_fd >= 0)
+                m->content_fd = content_fd;
+}
+
+void message_forget_open(Manager *manager, Message *m) {
+        m->content_fd = safe_close(m->content_fd);
+        if (!m->open)
+                return;
+        manager->n_open--;
+        queued_message_done(m->open);
+        m->open = mfree(m->open);
+}
+
+/* A message that waits only for its turn stays open, if there are not too many of them: most are delivered at once. */
+static void close_unused(Manager *manager, Message *m) {
+        if (m->n_users == 0 && !m->op_running && (m->n_ready == 0 || manager->n_open > OPEN_MAX))
+                message_forget_open(manager, m);
 }
 
 static void op_run(Work *w) {
@@ -46,7 +61,7 @@ static void op_done(Work *w) {
         if (next)
                 op_start(next);
         else {
-                close_unused(m);
+                close_unused(manager, m);
                 settle_resume(manager, m);
         }
         manager_kick(manager);
@@ -181,10 +196,7 @@ static void open_done(StoreOp *op) {
         OpenOp *o = container_of(op, OpenOp, op);
         Message *m = op->message;
 
-        if (o->read)
-                m->open = TAKE_PTR(o->read);
-        if (o->content_fd >= 0)
-                m->content_fd = TAKE_FD(o->content_fd);
+        message_set_open(op->manager, m, TAKE_PTR(o->read), TAKE_FD(o->content_fd));
         if (op->r < 0)
                 log_warning_errno(op->r, "Cannot read message %s in the spool: %m", m->id.s);
         o->callback(op->manager, m, o->userdata, op->r);
@@ -216,10 +228,10 @@ void message_open(Manager *manager, Message *m, bool with_content, void (*callba
         store_op_submit(manager, m, &o->op);
 }
 
-void message_close(Manager *manager _unused_, Message *m) {
+void message_close(Manager *manager, Message *m) {
         assert(m->n_users > 0);
         m->n_users--;
-        close_unused(m);
+        close_unused(manager, m);
 }
 
 typedef struct FinishBatch {

@@ -6,6 +6,9 @@
 
 #include "queued/queued-manager.h"
 
+/* Messages beyond these are closed while they wait for a slot; each takes a descriptor and about a kilobyte. */
+#define OPEN_MAX 512U
+
 struct StoreOp {
         Work work;
         Manager *manager;

@@ -258,6 +258,7 @@ struct Submission {
         int fd;
         uint64_t size;
         bool repeated;
+        bool deliver_now;            /* its first attempt will come at once: have the content ready */
 
         QueueId id;
         QueuedMessage *stored;
@@ -319,7 +320,7 @@ static void submission_run(Work *w) {
         if (s->r < 0)
                 return;
         /* It is durable; what a first attempt needs is at hand here. */
-        if (store_open_content(s->manager->store, s->stored, &s->content_fd) < 0)
+        if (s->deliver_now && store_open_content(s->manager->store, s->stored, &s->content_fd) < 0)
                 s->content_fd = -EBADF;
 }
 
@@ -440,7 +441,8 @@ static int method_submit(sd_varlink *link, sd_json_variant *parameters, sd_varli
         s = new0(Submission, 1);
         if (!s)
                 return refuse_errno(link, m, -ENOMEM);
-        *s = (Submission) { .manager = m, .envelope = ENVELOPE_INIT, .fd = -EBADF, .content_fd = -EBADF, .size = p.size, .repeated = p.repeated > 0 };
+        *s = (Submission) { .manager = m, .envelope = ENVELOPE_INIT, .fd = -EBADF, .content_fd = -EBADF, .size = p.size,
+                           .repeated = p.repeated > 0, .deliver_now = m->n_open < OPEN_MAX };
         s->stored = new0(QueuedMessage, 1);
         if (!s->stored)
                 return refuse_errno(link, m, -ENOMEM);

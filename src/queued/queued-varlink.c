@@ -239,6 +239,7 @@ struct List {
         Manager *manager;
         List *next;
         uid_t uid;
+        bool all;               /* not only the messages of uid */
         sd_varlink *link;
         struct ListFilter filter;
         bool more;
@@ -336,8 +337,29 @@ static bool list_wait(List *l) {
         return sd_event_add_time_relative(l->manager->event, &l->timer, CLOCK_BOOTTIME, LIST_WAIT_USEC, 0, on_list_timer, l) >= 0;
 }
 
+/* The first piece waits until the whole spool has been read: a list that lacks half of it would be believed. */
+static int list_begin(List *l) {
+        int r;
+
+        if (l->ids)
+                return 0;
+        if (l->manager->loader)
+                return sd_event_add_time_relative(l->manager->event, &l->timer, CLOCK_BOOTTIME, LIST_WAIT_USEC, 0, on_list_timer, l) < 0 ? 0 : 1;
+        r = operation_list_ids(l->manager, l->all ? UID_UNKNOWN : l->uid, &l->ids, &l->n);
+        if (r < 0)
+                return r;
+        while (l->position < l->n && strcmp(l->ids[l->position].s, l->filter.after) <= 0)
+                l->position++;
+        return 0;
+}
+
 static void list_next(List *l) {
-        if (!list_wait(l))
+        int r = list_begin(l);
+
+        if (r < 0) {
+                (void) reply_error(l->link, &(Operation) {}, r);
+                list_free(l);
+        } else if (r == 0 && !list_wait(l))
                 pool_submit(l->manager->readers, &l->work);
 }
 
@@ -363,28 +385,21 @@ static void list_done(Work *w) {
                 list_next(l);
 }
 
-static void list_start(Call *c, uid_t uid) {
-        List *l = NULL;
-        int r = -ENOBUFS;
+static void list_start(Call *c, bool all) {
+        List *l = list_permitted(c->manager, c->uid) ? new0(List, 1) : NULL;
 
-        if (list_permitted(c->manager, c->uid)) {
-                l = new0(List, 1);
-                r = l ? operation_list_ids(c->manager, uid, &l->ids, &l->n) : -ENOMEM;
-        }
-        if (r < 0) {
-                (void) reply_error(c->link, &(Operation) {}, r);
-                free(l);
+        if (!l) {
+                (void) reply_error(c->link, &(Operation) {}, -ENOBUFS);
                 call_free(c);
                 return;
         }
+        l->all = all;
         l->manager = c->manager;
         l->link = sd_varlink_ref(c->link);
         l->filter = *c->filter;
         l->more = c->more;
         l->work = (Work) { .run = list_run, .done = list_done };
         l->waiting_since = now_usec(CLOCK_BOOTTIME);
-        while (l->position < l->n && strcmp(l->ids[l->position].s, l->filter.after) <= 0)
-                l->position++;
         l->uid = c->uid;
         l->next = c->manager->lists;
         c->manager->lists = l;
@@ -393,11 +408,11 @@ static void list_start(Call *c, uid_t uid) {
 }
 
 static void list_all(Call *c) {
-        list_start(c, UID_UNKNOWN);
+        list_start(c, true);
 }
 
 static void list_own(Call *c) {
-        list_start(c, c->uid);
+        list_start(c, false);
 }
 
 static bool copy_filter(const char *s, char buffer[static 321], bool *ret_set) {

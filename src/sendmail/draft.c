@@ -193,7 +193,7 @@ int draft_take_message(Draft *d, const SendmailOptions *o) {
                 if (r < 0)
                         return r;
         }
-        if (!o->full_name && !o->sender) {
+        if (!o->full_name && !o->sender && header_count(d->input.data, d->input.size, HEADER_BARE_LF, "From") == 0) {
                 full_name = caller_full_name();
                 if (!full_name)
                         return -ENOMEM;

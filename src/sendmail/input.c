@@ -54,7 +54,7 @@ int input_read(int fd, bool dot_ends, uint64_t (*limit)(void *userdata), void *u
         int r;
 
         for (;;) {
-                r = buf_reserve(&b, CHUNK);
+                r = buf_reserve(&b, b.size == 0 ? CHUNK : CHUNK / 16);
                 if (r < 0)
                         return r;
                 ssize_t k = read_some(fd, b.data + b.size, b.allocated - b.size - 1);

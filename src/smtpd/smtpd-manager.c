@@ -25,13 +25,10 @@ struct Listener {
 };
 
 static Listener *listener_free(Listener *l) {
-        if (!l)
-                return NULL;
         sd_event_source_disable_unref(l->source);
         safe_close(l->fd);
         return mfree(l);
 }
-DEFINE_TRIVIAL_CLEANUP_FUNC(Listener *, listener_free);
 
 usec_t manager_now(Manager *m) {
         usec_t now;

@@ -33,12 +33,18 @@ static int link_new(Store *s, int fd, const char *temporary, int dir_fd, const Q
 
         if (temporary[0])
                 return linkat(s->fd, temporary, dir_fd, id->s, 0) < 0 ? negative_errno() : 0;
+        /* Kernels before 6.10 want a capability for this, and say ENOENT. */
+        if (!s->link_by_path) {
+                if (linkat(fd, "", dir_fd, id->s, AT_EMPTY_PATH) >= 0)
+                        return 0;
+                if (errno != ENOENT)
+                        return negative_errno();
+        }
         (void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-        if (linkat(AT_FDCWD, path, dir_fd, id->s, AT_SYMLINK_FOLLOW) >= 0)
-                return 0;
-        if (errno == ENOENT && linkat(fd, "", dir_fd, id->s, AT_EMPTY_PATH) >= 0) /* no /proc, kernel 6.10 */
-                return 0;
-        return negative_errno();
+        if (linkat(AT_FDCWD, path, dir_fd, id->s, AT_SYMLINK_FOLLOW) < 0)
+                return negative_errno();
+        s->link_by_path = true;
+        return 0;
 }
 
 /* Header, envelope record, padding and prefix. */

@@ -30,6 +30,7 @@ struct Store {
         FinishedLog finished;
         /* The log may only be rotated after recovery has removed what it names, and never when a removal failed. */
         atomic_bool recovered, removal_failed;
+        atomic_bool link_by_path;  /* descriptors cannot be linked directly */
 };
 
 /* The directory of an id by its last character; -1 for what is none. */

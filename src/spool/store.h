@@ -35,7 +35,8 @@ int store_free_space(Store *s, uint64_t *ret_bytes, uint64_t *ret_inodes);
 int store_create(Store *s, const QueueId *id, Envelope *envelope, const char *prefix, size_t prefix_size,
                  int content_fd, uint64_t size, QueuedMessage *ret);
 
-/* Reads envelope and log. -ENOENT, -EBADMSG, -EUCLEAN (an unfinished file: never acknowledged). */
+/* Reads envelope and log. -ENOENT, -EBADMSG, -EUCLEAN (an unfinished file: never acknowledged), -EPROTONOSUPPORT (of a
+ * later version). */
 int store_read(Store *s, const QueueId *id, QueuedMessage *ret);
 
 /* Appends records and applies them to the message; with sync they are durable on return. On failure neither file nor
@@ -62,8 +63,10 @@ int store_set_aside(Store *s, const QueueId *id);
 
 /* Recovery, and listing without the daemon: calls found() for each message file that is not finished, in no order,
  * until it returns < 0. Unless read-only: files without a commit record go, those that do not verify are set aside,
- * leftovers of finished messages go; for each of them damaged() is called with the reason (text, may be NULL id).
- * finished() gets the recent entries of the log of finished messages first. Callbacks may be NULL. */
+ * and for each of them damaged() is called with the reason (error < 0, and what was done as text); leftovers of
+ * finished messages go without a word. finished() gets the recent entries of the log of finished messages first.
+ * Callbacks may be NULL. Other threads may create and finish messages meanwhile, which may be found too. In found(),
+ * store_read() of that id costs nothing. */
 typedef struct StoreScan {
         int (*found)(const QueueId *id, void *userdata);
         void (*damaged)(const char *file_name, int error, const char *action, void *userdata);

@@ -40,7 +40,6 @@ static bool fails(Kind kind) {
         }
 
 WRAP(int, -1, OTHER, open64, (const char *path, int flags, mode_t mode), (path, flags, mode))
-WRAP(int, -1, OTHER, openat64, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode))
 WRAP(ssize_t, -1, OTHER, pread64, (int fd, void *p, size_t n, off_t at), (fd, p, n, at))
 WRAP(int, -1, OTHER, fstat64, (int fd, struct stat *st), (fd, st))
 WRAP(int, -1, OTHER, memfd_create, (const char *name, unsigned flags), (name, flags))
@@ -59,6 +58,16 @@ WRAP(void *, NULL, OTHER, reallocarray, (void *p, size_t n, size_t size), (p, n,
 WRAP(void *, NULL, OTHER, realloc, (void *p, size_t n), (p, n))
 WRAP(char *, NULL, OTHER, strdup, (const char *s), (s))
 WRAP(char *, NULL, OTHER, strndup, (const char *s, size_t n), (s, n))
+
+/* Also plays a file system without O_TMPFILE. */
+static bool no_tmpfile;
+int __real_openat64(int fd, const char *path, int flags, mode_t mode);
+int __wrap_openat64(int fd, const char *path, int flags, mode_t mode);
+int __wrap_openat64(int fd, const char *path, int flags, mode_t mode) {
+        if (no_tmpfile && (flags & O_TMPFILE) == O_TMPFILE)
+                return errno = EOPNOTSUPP, -1;
+        return fails(OTHER) ? -1 : __real_openat64(fd, path, flags, mode);
+}
 
 ssize_t __real_pwrite64(int fd, const void *p, size_t n, off_t at);
 ssize_t __wrap_pwrite64(int fd, const void *p, size_t n, off_t at);
@@ -316,21 +325,29 @@ static bool run_one(const struct Operation *o, unsigned at, int error, bool from
         return hit;
 }
 
-int main(void) {
+static void run_all(const struct Operation *o) {
         static const int errors[] = { EIO, ENOSPC, EDQUOT, ENOMEM };
+        unsigned n = 0;
 
+        for (unsigned at = 1; run_one(o, at, errors[at % ELEMENTSOF(errors)], false, false); at++, n++)
+                ASSERT_TRUE(at < 2000);
+        for (unsigned at = 1; run_one(o, at, ENOSPC, false, true); at++)
+                ;
+        for (unsigned at = 1; run_one(o, at, EIO, true, false); at++)
+                ;
+        printf("%s: %u calls\n", o->name, n);
+}
+
+int main(void) {
         /* Thousands of spools; what the disk does is played here anyway. */
         if (access("/dev/shm", W_OK) >= 0)
                 (void) setenv("TMPDIR", "/dev/shm", true);
         for (size_t i = 0; i < ELEMENTSOF(operations); i++) {
-                unsigned n = 0;
-                for (unsigned at = 1; run_one(operations + i, at, errors[at % ELEMENTSOF(errors)], false, false); at++, n++)
-                        ASSERT_TRUE(at < 2000);
-                for (unsigned at = 1; run_one(operations + i, at, ENOSPC, false, true); at += 1)
-                        ;
-                for (unsigned at = 1; run_one(operations + i, at, EIO, true, false); at++)
-                        ;
-                printf("%s: %u calls\n", operations[i].name, n);
+                run_all(operations + i);
+                no_tmpfile = operations[i].creates;
+                if (no_tmpfile)
+                        run_all(operations + i);
+                no_tmpfile = false;
         }
         return 0;
 }

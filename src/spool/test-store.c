@@ -241,6 +241,40 @@ static void test_threads(void) {
         ASSERT_EQ(l.n_damaged, (size_t) 0);
 }
 
+/* Recovery while messages come and go: none of them is taken for a leftover. */
+static void test_scan_beside_others(void) {
+        _cleanup_directory_ char *path = make_directory();
+        _cleanup_(store_closep) Store *s = NULL;
+        _cleanup_(scan_log_done) ScanLog l = {};
+        Worker w[4];
+
+        ASSERT_OK(store_open(path, 0, &s));
+        for (size_t i = 0; i < ELEMENTSOF(w); i++) {
+                w[i] = (Worker) { .store = s, .n = 60 };
+                ASSERT_EQ(pthread_create(&w[i].thread, NULL, work, w + i), 0);
+        }
+        for (int i = 0; i < 20; i++) {
+                ASSERT_OK(scan(s, &l));
+                ASSERT_EQ(l.n_damaged, (size_t) 0);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(w); i++)
+                ASSERT_EQ(pthread_join(w[i].thread, NULL), 0);
+        ASSERT_OK(scan(s, &l));
+        ASSERT_EQ(l.n_found, ELEMENTSOF(w) * 20);
+}
+
+/* A process that was killed while it wrote where there is no O_TMPFILE. */
+static void test_temporary_files(void) {
+        _cleanup_directory_ char *path = make_directory();
+        _cleanup_(store_closep) Store *s = NULL;
+
+        ASSERT_OK(store_open(path, 0, &s));
+        _cleanup_close_ int fd = ASSERT_OK(openat(s->fd, TEMPORARY_PREFIX "38fzvngjxc0p3x6v", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+        s = store_close(s);
+        ASSERT_OK(store_open(path, 0, &s));
+        ASSERT_TRUE(faccessat(s->fd, TEMPORARY_PREFIX "38fzvngjxc0p3x6v", F_OK, 0) < 0);
+}
+
 static void test_free_space(void) {
         _cleanup_directory_ char *path = make_directory();
         _cleanup_(store_closep) Store *s = NULL;
@@ -256,6 +290,8 @@ int main(void) {
         test_sizes();
         test_refused();
         test_threads();
+        test_scan_beside_others();
+        test_temporary_files();
         test_free_space();
         return 0;
 }

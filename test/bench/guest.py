@@ -56,6 +56,9 @@ class MTA:
         """Mail is accepted and not delivered, and is gone afterwards."""
         raise NotImplementedError
 
+    def rest(self):
+        """Returns when what was started for earlier deliveries has ended."""
+
     def cpu(self):
         """Seconds of CPU time so far, by what used them."""
         places = {"mta": self.cgroups, **{name: (path,) for name, path in SYSTEM.items()}}
@@ -81,14 +84,26 @@ class Postd(MTA):
         write("/etc/postd/postd.conf.d/bench-format.conf", f"[Action local]\nDeliver={name}\n")
         run("systemctl", "reload", "postd-queued.service")
 
+    def rest(self):
+        for _ in range(60):
+            if not list((CGROUPS / self.cgroups[0]).glob("*/postd-deliver-*.service")):
+                break
+            time.sleep(0.5)
+
     @contextlib.contextmanager
     def held(self):
         run("postctl", "pause", "local")
         try:
             yield
         finally:
-            run("postctl", "remove", "--all")
-            run("postctl", "resume", "local")
+            # Emptied at once, and the pause with it.
+            run("systemctl", "stop", "postd-queued.service")
+            for path in pathlib.Path("/var/spool/postd").iterdir():
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            run("systemctl", "start", "postd-queued.service")
 
 
 class Postfix(MTA):
@@ -239,8 +254,20 @@ class Mailboxes:
         self.names = [f"{group}{i}" for i in range(USERS[group])]
         self.seen = {}  # mbox: bytes read, messages in them
         for name in self.names:
-            (MAIL / name).unlink(missing_ok=True)
-            shutil.rmtree(f"/home/{name}/Maildir", ignore_errors=True)
+            if group == "cold":
+                (MAIL / name).unlink(missing_ok=True)
+                shutil.rmtree(f"/home/{name}/Maildir", ignore_errors=True)
+            else:
+                self.empty(name)
+
+    @staticmethod
+    def empty(name):
+        """As a user's mail program does: a delivery may still have the mailbox open."""
+        with contextlib.suppress(FileNotFoundError):
+            os.truncate(MAIL / name, 0)
+        with contextlib.suppress(FileNotFoundError):
+            for entry in os.scandir(f"/home/{name}/Maildir/new"):
+                os.unlink(entry)
 
     def mbox(self, name):
         size, count = self.seen.get(name, (0, 0))
@@ -314,6 +341,7 @@ def accept(mta, n, group):
 
 
 def deliver(mta, n, group):
+    mta.rest()
     boxes = Mailboxes(group)
     before = mta.cpu()
     begin = time.monotonic()

@@ -292,7 +292,6 @@ def test_killed_while_writing(users, mailbox):
                 pass
             run("systemctl", "kill", "--signal=KILL", session.unit)
             assert session.wait_end()["result"] == "signal"
-        (MAIL / "alice.lock").unlink(missing_ok=True)  # five minutes old, for our purpose
         assert statuses(deliver("alice", repeated(item), mail("after"))) == [("delivered", "2.0.0")] * 2
         expected.append("after")
         assert well_formed(MAIL / "alice") == expected
