@@ -17,7 +17,8 @@ SEED = int(os.environ.get("MUTATION_SEED", "0")) or random.SystemRandom().randra
 
 CONTEXT = {"protocol": "ESMTP", "helo": "x", "uid": 0, "unit": "cron.service", "peerAddress": "::1", "peerName": "y", "login": "z"}
 RECIPIENT = {"address": "a@elsewhere.example", "originalRecipient": "rfc822;a@b", "notify": "NEVER"}
-MESSAGE = {"id": "0123456789abcdef", "sender": "a@b.example", "arrival": 1, "recipients": [{"index": 0, "address": "a", "prepend": "X: y\r\n"}], "content": 0, "size": 10}
+FINAL = {"index": 0, "address": "a", "prepend": "X: y\r\n"}
+MESSAGE = {"id": "0123456789abcdef", "sender": "a@b.example", "arrival": 1, "recipients": [FINAL], "content": 0, "size": 10}
 INTERFACES = {
     "io.postd.Submission": (
         submission_path(),
@@ -96,7 +97,8 @@ def test_mutations(queue, interface):
             if not link:
                 link = Varlink(path, user, timeout=20)
             method = chance.choice(sorted(methods))
-            parameters = json.loads(json.dumps(methods[method]).replace('"ID"', json.dumps(known)).replace("%032x", f"{chance.getrandbits(128):032x}"))
+            token = f"{chance.getrandbits(128):032x}"
+            parameters = json.loads(json.dumps(methods[method]).replace('"ID"', json.dumps(known)).replace("%032x", token))
             for _ in range(chance.randrange(1, 4)):
                 parameters = mutate(chance, parameters)
             more = method in ("Open", "Deliver") or chance.random() < 0.02
