@@ -240,14 +240,14 @@ def account(load, directory="/var/mail"):
     for user, messages in mailboxes.items():
         counts = collections.Counter(serial for serial, _ in messages)
         for serial, queue_id in messages:
-            origins[serial].add(queue_id)
+            origins[serial, user].add(queue_id)  # recipients that were not taken at first may come by another way
         delivered += len(counts)
         repeated += sum(count - 1 for count in counts.values())
         missing += [(serial, user) for serial, users in load.accepted.items() if user in users and serial not in counts]
     assert not missing, f"{len(missing)} of {len(load.accepted)} accepted messages are lost: {missing[:5]}"
-    twice = {serial: ids for serial, ids in origins.items() if len(ids) > 1}
+    twice = {copy: ids for copy, ids in origins.items() if len(ids) > 1}
     assert not twice, f"queued twice: {dict(list(twice.items())[:5])}"
-    mine = {serial for serial in origins if serial.startswith(load.run_id)}
+    mine = {serial for serial, _ in origins if serial.startswith(load.run_id)}
     return Account(len(load.accepted), delivered, repeated, len(mine - set(load.accepted)))
 
 

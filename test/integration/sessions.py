@@ -1,118 +1,28 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A small varlink client that passes descriptors, and what a queue manager does with it: opens delivery sessions through
-postd-spawnd and hands them messages."""
+"""What a queue manager does: opens delivery sessions through postd-spawnd and hands them messages."""
 
-import array
-import contextlib
-import json
 import os
 import pwd
 import secrets
-import socket
-import threading
 import time
+
+import varlink
+from varlink import VarlinkError, memfd  # noqa: F401
 
 SPAWN = "/run/postd/io.postd.Spawn"
 USERS = "/run/postd/io.postd.Users"
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
-class VarlinkError(Exception):
-    def __init__(self, name, parameters):
-        super().__init__(f"{name} {parameters}")
-        self.name = name.rpartition(".")[2]
-        self.parameters = parameters
+class Varlink(varlink.Varlink):
+    """A connection of the queue manager's, unless another user is named."""
 
-
-# The effective uid is the whole process's.
-_acting = threading.Lock()
-
-
-@contextlib.contextmanager
-def acting_as(user):
-    """With the effective uid of a user: this is what the other side of a new connection sees."""
-    entry = pwd.getpwnam(user)
-    with _acting:
-        os.setegid(entry.pw_gid)
-        os.seteuid(entry.pw_uid)
-        try:
-            yield
-        finally:
-            os.seteuid(0)
-            os.setegid(0)
-
-
-class Varlink:
     def __init__(self, where, user="postd", timeout=60):
-        if isinstance(where, str):
-            self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(timeout)
-            try:
-                with acting_as(user):
-                    self.socket.connect(where)
-            except OSError:
-                self.socket.close()
-                raise
-        else:
-            self.socket = socket.socket(fileno=where)
-            self.socket.settimeout(timeout)
-        self.input = b""
-        self.fds = []
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self):
-        self.socket.close()
-        for fd in self.fds:
-            os.close(fd)
-        self.fds = []
-
-    def send_raw(self, data, fds=()):
-        if fds:
-            rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))]
-            sent = self.socket.sendmsg([data], rights)
-            data = data[sent:]
-        self.socket.sendall(data)
-
-    def send(self, method, parameters, more=False, fds=()):
-        call = {"method": method, "parameters": parameters}
-        if more:
-            call["more"] = True
-        self.send_raw(json.dumps(call).encode() + b"\0", fds)
-
-    def receive(self):
-        """One reply: (parameters, are there more?). The end of the connection is ConnectionResetError."""
-        while b"\0" not in self.input:
-            data, ancillary, _, _ = self.socket.recvmsg(1 << 20, socket.CMSG_SPACE(253 * 4))
-            for level, kind, payload in ancillary:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    self.fds += array.array("i", payload[: len(payload) // 4 * 4]).tolist()
-            if not data:
-                raise ConnectionResetError("the peer has hung up")
-            self.input += data
-        text, _, self.input = self.input.partition(b"\0")
-        reply = json.loads(text)
-        if "error" in reply:
-            raise VarlinkError(reply["error"], reply.get("parameters", {}))
-        return reply.get("parameters", {}), reply.get("continues", False)
-
-    def call(self, method, **parameters):
-        self.send(method, parameters)
-        return self.receive()[0]
+        super().__init__(where, user, timeout)
 
 
 def queue_id():
     return "0" + "".join(secrets.choice(ALPHABET) for _ in range(15))
-
-
-def memfd(content):
-    fd = os.memfd_create("content")
-    os.write(fd, content)
-    return fd
 
 
 DEFAULT = b"From: sender@example.org\r\nSubject: test\r\n\r\nHello.\r\n"

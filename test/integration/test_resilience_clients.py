@@ -55,17 +55,19 @@ def one():
 
 def pump(timeout):
     global refused
-    pending = [l for l in links if l[1]]
-    _, writable, _ = select.select([], [l[0] for l in pending[:500]], [], timeout)
-    for l in pending[:500]:
-        if l[0] in writable:
-            try:
-                l[1] = l[1][l[0].send(l[1][:1 << 20]):]
-            except BlockingIOError:
-                pass
-            except OSError:
-                refused += 1
-                l[1] = b""
+    pending = {l[0].fileno(): l for l in links if l[1]}
+    poll = select.poll()
+    for fd in pending:
+        poll.register(fd, select.POLLOUT)
+    for fd, _ in poll.poll(timeout * 1000):
+        l = pending[fd]
+        try:
+            l[1] = l[1][l[0].send(l[1][:1 << 20]):]
+        except BlockingIOError:
+            pass
+        except OSError:
+            refused += 1
+            l[1] = b""
 
 deadline = time.monotonic() + 10
 if what == "again":
