@@ -400,7 +400,7 @@ def idle(mta, seconds, _):
             rollup = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
             pss += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
             names.append(pathlib.Path(f"/proc/{pid}/comm").read_text().strip())
-    woken = sum(switches(pid) - n for pid, n in before.items())
+    woken = sum(max(switches(pid) - n, 0) for pid, n in before.items())  # those that have ended do not run any more
     return {"processes": len(names), "names": sorted(names), "pss_mb": pss / 1024, "switches": woken, "seconds": seconds,
             "cpu": mta.cpu()["mta"] - cpu}
 

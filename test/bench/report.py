@@ -66,7 +66,7 @@ def rows(results):
             cells += [number(results.median(workload, mta, field), 1) for field in ("p50_ms", "p99_ms")]
             cells += [number(results.median(workload, mta, f"cpu_{who}"), 2) for who in ("mta", "journald", "pid1", "bus")]
             ratio = results.ratio(workload, rate, mta) if rate and mta != "postd" else None
-            yield TITLES[workload] if mta == results.mtas[0] else "", mta, *cells, f"{ratio:.1f} times as fast" if ratio else ""
+            yield TITLES[workload] if mta == results.mtas[0] else "", mta, *cells, f"{ratio:.2g} times as fast" if ratio else ""
 
 
 def print_table(table):
