@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <pthread.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "sendmail/draft.h"
 #include "smtp/xtext.h"
 
+#define CALLER_TIMEOUT_SEC 3
 #define RECIPIENT_FLAGS (ADDRESS_UNQUALIFIED | ADDRESS_UTF8)
 
 void draft_done(Draft *d) {
@@ -41,13 +43,63 @@ static char *quote_local(const char *s) {
         return buf_take(&b, NULL);
 }
 
-/* The caller: the receiver, which sees the uid anyhow, completes the domain. */
-static char *caller_address(void) {
-        _cleanup_free_ char *s = NULL;
-        struct passwd *pw = getpwuid(getuid());
+/* The caller in the user database, looked up once, by a thread: a module of the database may hang, and then the number has
+ * to do. The thread is left behind and ends with the process. */
+typedef struct Caller {
+        char *name, *gecos; /* NULL: not known */
+        bool done;
+} Caller;
 
-        if (pw && !isempty(pw->pw_name)) {
-                s = quote_local(pw->pw_name);
+static Caller caller;
+static pthread_mutex_t caller_mutex = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t caller_changed = PTHREAD_COND_INITIALIZER;
+
+static void *caller_run(void *userdata _unused_) {
+        struct passwd *pw = getpwuid(getuid());
+        Caller found = { .done = true };
+
+        if (pw) {
+                found.name = isempty(pw->pw_name) ? NULL : strdup(pw->pw_name);
+                found.gecos = strdup(strempty(pw->pw_gecos));
+        }
+        pthread_mutex_lock(&caller_mutex);
+        caller = found;
+        pthread_cond_signal(&caller_changed);
+        pthread_mutex_unlock(&caller_mutex);
+        return NULL;
+}
+
+static const Caller *caller_get(void) {
+        static bool asked;
+        static Caller answer;
+        struct timespec deadline;
+        pthread_t thread;
+
+        if (asked)
+                return &answer;
+        asked = true;
+        if (pthread_create(&thread, NULL, caller_run, NULL) != 0) {
+                (void) caller_run(NULL);
+        } else
+                (void) pthread_detach(thread);
+
+        clock_gettime(CLOCK_MONOTONIC, &deadline);
+        deadline.tv_sec += CALLER_TIMEOUT_SEC;
+        pthread_mutex_lock(&caller_mutex);
+        while (!caller.done && pthread_cond_clockwait(&caller_changed, &caller_mutex, CLOCK_MONOTONIC, &deadline) == 0)
+                ;
+        answer = caller;
+        pthread_mutex_unlock(&caller_mutex);
+        return &answer;
+}
+
+/* The receiver, which sees the uid anyhow, completes the domain. */
+static char *caller_address(void) {
+        const Caller *c = caller_get();
+        _cleanup_free_ char *s = NULL;
+
+        if (c->name) {
+                s = quote_local(c->name);
                 if (!s || address_valid(s, RECIPIENT_FLAGS))
                         return TAKE_PTR(s);
                 s = mfree(s);
@@ -57,15 +109,15 @@ static char *caller_address(void) {
 
 /* The first part of the GECOS field, where "&" stands for the name with a capital. */
 static char *caller_full_name(void) {
-        struct passwd *pw = getpwuid(getuid());
+        const Caller *c = caller_get();
         _cleanup_buf_ Buf b = BUF_INIT;
 
-        if (!pw || !pw->pw_gecos)
+        if (!c->name || !c->gecos)
                 return strdup("");
-        for (const char *p = pw->pw_gecos; *p && *p != ','; p++) {
-                char first = pw->pw_name[0] >= 'a' && pw->pw_name[0] <= 'z' ? pw->pw_name[0] - 32 : pw->pw_name[0];
+        for (const char *p = c->gecos; *p && *p != ','; p++) {
+                char first = c->name[0] >= 'a' && c->name[0] <= 'z' ? c->name[0] - 32 : c->name[0];
 
-                if (*p != '&' ? buf_append(&b, p, 1) < 0 : buf_append(&b, &first, 1) < 0 || buf_append_str(&b, pw->pw_name + 1) < 0)
+                if (*p != '&' ? buf_append(&b, p, 1) < 0 : buf_append(&b, &first, 1) < 0 || buf_append_str(&b, c->name + 1) < 0)
                         return NULL;
         }
         return buf_take(&b, NULL);
