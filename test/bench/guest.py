@@ -155,6 +155,10 @@ class Exim(MTA):
     format_name, queue_only = "mbox", False
 
     def setup(self):
+        for folder in ("", "db", "input", "msglog"):  # the package's are under the disk
+            path = pathlib.Path("/var/spool/exim4", folder)
+            path.mkdir(mode=0o750, exist_ok=True)
+            shutil.chown(path, "Debian-exim", "Debian-exim")
         self.configure()
 
     def configure(self):
@@ -200,6 +204,7 @@ class OpenSMTPD(MTA):
     cgroups = ("system.slice/opensmtpd.service",)
 
     def setup(self):
+        os.chmod("/var/spool/smtpd", 0o711)
         self.format("mbox")
 
     def format(self, name):
