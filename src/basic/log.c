@@ -289,3 +289,12 @@ void log_event_full(int level, const char *message_id, const LogField *fields, s
         }
         log_text(level, message_id, fields, n, raw);
 }
+
+void log_config_report(int level, const char *line, void *userdata _unused_) {
+        LogField fields[] = { { "POSTD_REASON", line } };
+
+        if (level <= LOG_ERR)
+                log_event(level, MESSAGE_CONFIG_ERROR, fields, "%s", line);
+        else
+                (void) log_errno(level, 0, "%s", line);
+}

@@ -58,3 +58,7 @@ void log_event_full(int level, const char *message_id, const LogField *fields, s
         _printf_(5, 6);
 #define log_event(level, message_id, fields, ...) \
         log_event_full((level), (message_id), (fields), ELEMENTSOF(fields), __VA_ARGS__)
+
+/* A line about the configuration (of config_load() and its like), with the event's id if it is an error. userdata is not
+ * used: this can be passed as their report(). */
+void log_config_report(int level, const char *line, void *userdata);

@@ -1,11 +1,41 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 
+#include <getopt.h>
 #include <signal.h>
+#include <stdio.h>
 #include <systemd/sd-daemon.h>
 
 #include "basic/fd.h"
 #include "basic/strv.h"
 #include "ipc/service.h"
+
+int service_arguments(int argc, char *argv[], const char *description) {
+        static const struct option options[] = {
+                { "help", no_argument, NULL, 'h' },
+                { "version", no_argument, NULL, 'V' },
+                {},
+        };
+
+        for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) >= 0;)
+                switch (c) {
+                case 'h':
+                        printf("%s [OPTION…]\n\n%s\n\n"
+                               "  -h --help     show this help\n"
+                               "     --version  show the version\n",
+                               program_invocation_short_name, description);
+                        return 0;
+                case 'V':
+                        puts("postd " POSTD_VERSION);
+                        return 0;
+                default:
+                        return -EINVAL;
+                }
+        if (optind < argc) {
+                fprintf(stderr, "%s: takes no argument like %s; see --help.\n", program_invocation_short_name, argv[optind]);
+                return -EINVAL;
+        }
+        return 1;
+}
 
 int service_event_new(sd_event **ret) {
         _cleanup_(sd_event_unrefp) sd_event *event = NULL;

@@ -8,6 +8,9 @@
 #include <systemd/sd-varlink.h>
 #include "basic/usec.h"
 
+/* For programs that take no arguments but --help and --version: 1 to go on, 0 when all is said, -EINVAL (reported). */
+int service_arguments(int argc, char *argv[], const char *description);
+
 /* An event loop that ends on SIGTERM and SIGINT and feeds the watchdog; SIGPIPE is ignored. */
 int service_event_new(sd_event **ret);
 

@@ -154,13 +154,9 @@ void manager_take_message(Manager *manager, QueuedMessage *stored, int *content_
 static void report_config(int level, const char *line, void *userdata) {
         char **first = userdata;
 
-        if (level <= LOG_ERR) {
-                LogField fields[] = { { "POSTD_REASON", line } };
-                log_event(level, MESSAGE_CONFIG_ERROR, fields, "%s", line);
-                if (!*first)
-                        *first = strdup(line);
-        } else
-                log_full_errno(level, 0, "%s", line);
+        if (level <= LOG_ERR && !*first)
+                *first = strdup(line);
+        log_config_report(level, line, NULL);
 }
 
 static int on_sighup(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {

@@ -46,6 +46,7 @@ typedef struct Recipient {
 struct Message {
         QueueId id;
         bool held, finishing, settling, null_sender;
+        bool damaged;             /* put aside; forgotten as soon as nothing is under way */
         bool gathering;           /* outcomes are being added: settle_resume() comes when all are */
         bool expanding;           /* an expansion is being written */
         uid_t uid;                /* who submitted it on this host */

@@ -32,15 +32,6 @@ const char *recipient_destination(const Manager *manager, const Recipient *r, ch
         return buffer;
 }
 
-static void report_alias(int level, const char *line, void *userdata _unused_) {
-        LogField fields[] = { { "POSTD_REASON", line } };
-
-        if (level <= LOG_WARNING)
-                log_event(level, MESSAGE_CONFIG_ERROR, fields, "%s", line);
-        else
-                (void) log_errno(level, 0, "%s", line);
-}
-
 /* One look at the file for a whole burst: a stat() for each recipient would be the largest part of the work. */
 static void refresh(Manager *manager) {
         usec_t now = now_usec(CLOCK_BOOTTIME);
@@ -48,7 +39,7 @@ static void refresh(Manager *manager) {
         if (manager->router_checked != 0 && now < manager->router_checked + USEC_PER_SEC / 4)
                 return;
         manager->router_checked = now;
-        int r = router_refresh(manager->router, report_alias, NULL);
+        int r = router_refresh(manager->router, log_config_report, NULL);
         if (r < 0)
                 log_error_errno(r, "Cannot read %s: %m", manager->config->aliases);
 }

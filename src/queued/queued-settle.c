@@ -26,7 +26,7 @@ void recipient_wait(Manager *manager, Recipient *r, usec_t due) {
         char destination[DESTINATION_MAX];
         int k;
 
-        if (r->message->held)
+        if (r->message->held || r->message->damaged)
                 return;
         k = scheduler_add(manager->scheduler, &r->job, recipient_destination(manager, r, destination), due);
         if (k < 0)

@@ -5,6 +5,7 @@
 
 #include "basic/fd.h"
 #include "basic/log.h"
+#include "queued/queued-event.h"
 #include "queued/queued-settle.h"
 #include "queued/queued-store.h"
 
@@ -60,7 +61,11 @@ static void op_done(Work *w) {
         op->done(op);
         if (next)
                 op_start(next);
-        else {
+        else if (m->damaged && m->n_users == 0 && !m->op_running) {
+                message_unregister(manager, m);
+                message_free(m);
+                manager_status_changed(manager);
+        } else {
                 close_unused(manager, m);
                 settle_resume(manager, m);
         }
@@ -172,6 +177,17 @@ typedef struct OpenOp {
         void *userdata;
 } OpenOp;
 
+/* What does not verify is put aside at once, for people to look at; nothing of it is delivered. */
+static void check_damaged(StoreOp *op) {
+        Message *m = op->message;
+
+        if (op->r != -EBADMSG)
+                return;
+        int r = store_set_aside(op->manager->store, &m->id);
+        if (r < 0 && r != -ENOENT) /* it stays, and is tried again */
+                op->r = r;
+}
+
 static void open_run(StoreOp *op) {
         OpenOp *o = container_of(op, OpenOp, op);
         Message *m = op->message;
@@ -185,11 +201,13 @@ static void open_run(StoreOp *op) {
                 op->r = store_read(op->manager->store, &m->id, o->read);
                 if (op->r < 0) {
                         o->read = mfree(o->read);
+                        check_damaged(op);
                         return;
                 }
         }
         if (o->with_content && m->content_fd < 0)
                 op->r = store_open_content(op->manager->store, m->open ?: o->read, &o->content_fd);
+        check_damaged(op);
 }
 
 static void open_done(StoreOp *op) {
@@ -197,7 +215,10 @@ static void open_done(StoreOp *op) {
         Message *m = op->message;
 
         message_set_open(op->manager, m, TAKE_PTR(o->read), TAKE_FD(o->content_fd));
-        if (op->r < 0)
+        if (op->r == -EBADMSG && !m->damaged) {
+                m->damaged = true;
+                event_damaged(op->manager, m->id.s, "put aside in damaged/", op->r);
+        } else if (op->r < 0)
                 log_warning_errno(op->r, "Cannot read message %s in the spool: %m", m->id.s);
         o->callback(op->manager, m, o->userdata, op->r);
         if (op->r < 0)

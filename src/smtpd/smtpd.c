@@ -95,14 +95,6 @@ static int parse_arguments(int argc, char *argv[], ManagerOptions *o) {
         return 1;
 }
 
-static void report(int level, const char *line, void *userdata _unused_) {
-        if (level <= LOG_ERR) {
-                LogField fields[] = { { "POSTD_REASON", line } };
-                log_event(LOG_ERR, MESSAGE_CONFIG_ERROR, fields, "%s", line);
-        } else
-                (void) log_full_errno(level, 0, "%s", line);
-}
-
 static int run(int argc, char *argv[]) {
         _cleanup_(manager_freep) Manager *m = NULL;
         ManagerOptions options = {};
@@ -115,7 +107,7 @@ static int run(int argc, char *argv[]) {
         r = log_open();
         if (r < 0)
                 log_warning_errno(r, "Cannot start the thread of the log, ignoring: %m");
-        r = config_load(NULL, report, NULL, &config);
+        r = config_load(NULL, log_config_report, NULL, &config);
         if (r < 0)
                 return log_error_errno(r, "Cannot load the configuration: %m");
         r = manager_new(&options, config, &m);

@@ -3,8 +3,6 @@
 /* postd-users: answers who a user is, over varlink (io.postd.Table), so that no other program of postd loads NSS
  * modules or waits for them. When every thread hangs in a module it ends with a failure, and systemd starts a new one. */
 
-#include <getopt.h>
-#include <stdio.h>
 #include <unistd.h>
 
 #include "basic/log.h"
@@ -17,11 +15,6 @@
 #define TIMEOUT (10 * USEC_PER_SEC)
 #define IDLE (60 * USEC_PER_SEC)
 #define CONNECTIONS_MAX 256
-
-static void help(void) {
-        printf("postd-users [--help] [--version]\n\n"
-               "Looks users up for postd's programs. Started by postd-users.socket; see postd-users(8).\n");
-}
 
 static void on_all_stuck(void *userdata) {
         log_error("All %d look-ups hang in the user database (see nsswitch.conf(5)): starting afresh.", THREADS_MAX);
@@ -74,24 +67,11 @@ static int run(void) {
 }
 
 int main(int argc, char *argv[]) {
-        static const struct option options[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, {} };
-        int c, r;
+        int r;
 
-        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
-                switch (c) {
-                case 'h':
-                        help();
-                        return EXIT_SUCCESS;
-                case 'V':
-                        puts("postd " POSTD_VERSION);
-                        return EXIT_SUCCESS;
-                default:
-                        return EXIT_FAILURE;
-                }
-        if (optind < argc) {
-                fprintf(stderr, "postd-users: takes no arguments; see --help.\n");
-                return EXIT_FAILURE;
-        }
+        r = service_arguments(argc, argv, "Looks users up for postd's programs. Started by postd-users.socket.");
+        if (r <= 0)
+                return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
         log_setup("postd-users");
         (void) log_open();
         r = run();

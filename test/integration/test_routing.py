@@ -189,3 +189,25 @@ def test_hold_over_a_restart(sendmail, mailbox, postctl, clean_queue):
     assert mailbox("alice").messages() == []
     postctl("release", ident)
     mailbox("alice").wait()
+
+
+def test_damaged_content_is_put_aside(sendmail, mailbox, postctl, journal, clean_queue):
+    """A bit that has flipped on the disk: nothing of the message is delivered, it is kept and told; others go on."""
+    postctl("pause", "local")
+    sendmail("alice", message="Subject: damaged\n\n" + "abcdefgh\n" * 1000)
+    sendmail("bob")
+    ident = next(m["id"] for m in queue(postctl) if m["recipients"][0]["address"].startswith("alice"))
+    path = next(pathlib.Path("/var/spool/postd/queue").glob(f"*/{ident}"))
+    run("systemctl", "stop", "postd-queued.service")
+    data = bytearray(path.read_bytes())
+    data[data.index(b"abcdefgh", len(data) // 2)] ^= 1
+    path.write_bytes(data)
+    run("systemctl", "start", "postd-queued.service")
+    postctl("resume", "local")
+    mailbox("bob").wait()
+    wait_until(lambda: not queue(postctl), what="an empty queue")
+    assert mailbox("alice").messages() == []
+    kept = pathlib.Path("/var/spool/postd/damaged", ident)
+    assert kept.exists()
+    kept.unlink()
+    assert journal.wait(MESSAGE_ID="e5fcc6b0f566485bb35ad8f9359fb644", POSTD_QUEUE_ID=ident)
