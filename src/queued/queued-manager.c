@@ -29,6 +29,8 @@
 #define READER_THREADS 4U
 #define STATUS_USEC (3 * USEC_PER_SEC)
 #define TRIM_USEC (20 * USEC_PER_SEC)
+#define DRAIN_USEC (3 * USEC_PER_SEC)       /* at the end, for the results of what is being delivered */
+#define DRAIN_LOOK_USEC (20 * USEC_PER_MSEC)
 
 RetryClock manager_clock(void) {
         return (RetryClock) { .realtime = now_usec(CLOCK_REALTIME), .boottime = now_usec(CLOCK_BOOTTIME) };
@@ -57,7 +59,7 @@ static int on_dispatch(sd_event_source *s, void *userdata) {
         r = sd_event_source_set_enabled(s, SD_EVENT_OFF);
         if (r < 0)
                 return r;
-        if (m->stopping)
+        if (m->stopping || m->drain_until > 0)
                 return 0;
         dispatch_due(m);
 
@@ -191,11 +193,29 @@ static int on_sighup(sd_event_source *s _unused_, const struct signalfd_siginfo 
         return 0;
 }
 
+static int on_drain(sd_event_source *s, uint64_t usec, void *userdata);
+
+/* What a session has delivered without being heard might be delivered again: no new deliveries, and the end when none is
+ * under way. Meanwhile mail is accepted as ever. */
+static int drain(Manager *m) {
+        m->drain_timer = sd_event_source_disable_unref(m->drain_timer);
+        if (m->n_in_flight > 0 && now_usec(CLOCK_BOOTTIME) < m->drain_until &&
+            sd_event_add_time_relative(m->event, &m->drain_timer, CLOCK_BOOTTIME, DRAIN_LOOK_USEC, USEC_PER_MSEC, on_drain, m) >= 0)
+                return 0;
+        m->stopping = true;
+        return sd_event_exit(m->event, 0);
+}
+
+static int on_drain(sd_event_source *s _unused_, uint64_t usec _unused_, void *userdata) {
+        return drain(userdata);
+}
+
 static int on_stop(sd_event_source *s _unused_, const struct signalfd_siginfo *si _unused_, void *userdata) {
         Manager *m = userdata;
 
-        m->stopping = true;
-        return sd_event_exit(m->event, 0);
+        if (m->drain_until == 0)
+                m->drain_until = now_usec(CLOCK_BOOTTIME) + DRAIN_USEC;
+        return drain(m);
 }
 
 int manager_new(Config *config, Manager **ret) {
@@ -307,6 +327,7 @@ Manager *manager_free(Manager *m) {
         m->stopping = true;
         m->dispatch = sd_event_source_disable_unref(m->dispatch);
         m->settle = sd_event_source_disable_unref(m->settle);
+        m->drain_timer = sd_event_source_disable_unref(m->drain_timer);
         m->readers = pool_free(m->readers);
         m->pool = pool_free(m->pool);
         m->loader = loader_free(m->loader);

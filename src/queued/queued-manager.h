@@ -84,6 +84,8 @@ typedef struct Manager {
         size_t n_listeners;
 
         sd_event_source *status_timer;
+        sd_event_source *drain_timer;
+        usec_t drain_until;          /* CLOCK_BOOTTIME; 0: not asked to stop */
         bool settle_timer_armed, trimming;
         uint64_t counters[_COUNTER_MAX];
         bool stopping;
