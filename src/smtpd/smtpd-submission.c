@@ -34,11 +34,13 @@ typedef struct Connection {
         sd_varlink *link;
         SubmissionCall *call;
         bool proven;                /* has answered */
+        bool answering;             /* its reply is being looked at: it takes no call before that is over */
 } Connection;
 
 struct Submission {
         sd_event *event;
         sd_event_source *retry;     /* while connections cannot be made */
+        sd_event_source *next_call; /* a connection has become free */
         char *path;
         SubmissionCall *first, **last;
         size_t n_pending;
@@ -78,9 +80,15 @@ Submission *submission_free(Submission *s) {
                 call_free(c);
         }
         sd_event_source_disable_unref(s->retry);
+        sd_event_source_disable_unref(s->next_call);
         sd_event_unref(s->event);
         free(s->path);
         return mfree(s);
+}
+
+static int on_next_call(sd_event_source *source _unused_, void *userdata) {
+        run_queue(userdata);
+        return 0;
 }
 
 int submission_new(sd_event *event, const char *path, Submission **ret) {
@@ -95,6 +103,10 @@ int submission_new(sd_event *event, const char *path, Submission **ret) {
                 return -ENOMEM;
         for (size_t i = 0; i < CONNECTIONS_MAX; i++)
                 s->connections[i].submission = s;
+        int r = sd_event_add_defer(event, &s->next_call, on_next_call, s);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_enabled(s->next_call, SD_EVENT_OFF);
         *ret = TAKE_PTR(s);
         return 0;
 }
@@ -226,11 +238,7 @@ static bool on_refused(Submission *s, SubmissionCall *c, sd_json_variant *parame
         return false;
 }
 
-static int on_reply(sd_varlink *link _unused_, sd_json_variant *parameters, const char *error, sd_varlink_reply_flags_t flags, void *userdata) {
-        Connection *connection = userdata;
-
-        if (!connection)
-                return 0;
+static void handle_reply(Connection *connection, sd_json_variant *parameters, const char *error, sd_varlink_reply_flags_t flags) {
         Submission *s = connection->submission;
         SubmissionCall *c = TAKE_PTR(connection->call);
         bool local = flags & SD_VARLINK_REPLY_LOCAL;
@@ -240,20 +248,31 @@ static int on_reply(sd_varlink *link _unused_, sd_json_variant *parameters, cons
         else
                 connection->proven = true;
         if (!c) /* idle, and gone */
-                return 0;
+                return;
 
         if (!error)
                 c->fd >= 0 ? on_submitted(s, c, parameters) : on_checked(s, c, parameters);
         else if (streq(error, ERROR_REFUSED)) {
                 if (on_refused(s, c, parameters))
-                        return 0;
+                        return;
         } else if (local && streq(error, SD_VARLINK_ERROR_DISCONNECTED))
                 call_again(s, c, true);
         else {
                 log_trouble(s, s->path, error);
                 call_fail(s, c);
         }
-        run_queue(s);
+        if (s->first)
+                (void) sd_event_source_set_enabled(s->next_call, SD_EVENT_ONESHOT);
+}
+
+static int on_reply(sd_varlink *link _unused_, sd_json_variant *parameters, const char *error, sd_varlink_reply_flags_t flags, void *userdata) {
+        Connection *connection = userdata;
+
+        if (!connection)
+                return 0;
+        connection->answering = true;
+        handle_reply(connection, parameters, error, flags);
+        connection->answering = false;
         return 0;
 }
 
@@ -311,7 +330,7 @@ static Connection *find_connection(Submission *s) {
 
         for (size_t i = 0; i < CONNECTIONS_MAX; i++) {
                 Connection *c = s->connections + i;
-                if (c->call)
+                if (c->call || c->answering)
                         continue;
                 if (c->link)
                         return c;
