@@ -32,7 +32,7 @@ const ConfigKey config_keys[] = {
         S("ReceivedMax", unsigned, received_max, "50", 10, 1000),
         S("AliasDepthMax", unsigned, alias_depth_max, "16", 1, 100),
         S("AliasFanoutMax", unsigned, alias_fanout_max, "10000", 1, 100000),
-        S("SessionsMax", unsigned, sessions_max, "16", 1, 1000),
+        S("SessionsMax", unsigned, sessions_max, "64", 1, 1000),
         S("SessionMessages", unsigned, session_messages, "0", 0, 1000000),
         S("DSNFullSizeMax", size, dsn_full_max, "64K", 0, 64 * 1024 * 1024),
 

@@ -25,7 +25,7 @@
 #include "queued/queued-users.h"
 #include "queued/queued-varlink.h"
 
-#define POOL_THREADS 8U
+#define POOL_THREADS 32U
 #define READER_THREADS 4U
 #define STATUS_USEC (3 * USEC_PER_SEC)
 #define TRIM_USEC (20 * USEC_PER_SEC)
