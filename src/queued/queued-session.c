@@ -15,6 +15,7 @@
 #define START_TIMEOUT_USEC (2 * USEC_PER_MINUTE)
 #define RESULT_WAIT_USEC (3 * USEC_PER_SEC) /* for the unit's result after its connection broke */
 #define AGAIN_USEC (5 * USEC_PER_SEC)
+#define COMPLAIN_USEC (30 * USEC_PER_SEC)
 
 typedef struct Session {
         Sessions *sessions;
@@ -37,6 +38,7 @@ typedef struct Session {
 
 struct Sessions {
         Manager *manager;
+        usec_t complain_next;     /* when the journal is told again that there is no spawnd */
         Map sessions;
 };
 
@@ -455,7 +457,11 @@ static void session_start(Session *s) {
                                          SD_JSON_BUILD_PAIR_STRING("class", s->class));
         if (r >= 0)
                 return;
-        log_warning_errno(r, "Cannot reach postd-spawnd, trying again: %m");
+        usec_t now = now_usec(CLOCK_BOOTTIME);
+        if (now >= s->sessions->complain_next) {
+                log_warning_errno(r, "Cannot reach postd-spawnd, trying again: %m");
+                s->sessions->complain_next = now + COMPLAIN_USEC;
+        }
         batch_untried(s, AGAIN_USEC);
         session_free(s);
 }

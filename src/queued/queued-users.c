@@ -9,6 +9,7 @@
 #define NOT_FOUND_USEC (2 * USEC_PER_SEC)
 #define FAILED_USEC (1 * USEC_PER_SEC)
 #define ENTRIES_MAX 4096U
+#define COMPLAIN_USEC (30 * USEC_PER_SEC)
 #define LINKS_MAX 16U                     /* look-ups under way at once */
 
 typedef struct Waiter {
@@ -33,6 +34,7 @@ struct Users {
         Map entries;
         Entry *queue, **last; /* waiting for a connection */
         size_t n_links;
+        usec_t complain_next; /* when the journal is told again that there is no postd-users */
         sd_varlink *idle;     /* one connection is kept for a moment */
         sd_event_source *idle_timer;
 };
@@ -197,7 +199,10 @@ static void start_queued(Users *u) {
                         u->last = &u->queue;
                 r = start(u, e);
                 if (r < 0) {
-                        log_warning_errno(r, "Cannot ask postd-users about %s: %m", e->key);
+                        if (now_usec(CLOCK_BOOTTIME) >= u->complain_next) {
+                                log_warning_errno(r, "Cannot reach postd-users, mail waits: %m");
+                                u->complain_next = now_usec(CLOCK_BOOTTIME) + COMPLAIN_USEC;
+                        }
                         answer(e, r);
                 }
         }
