@@ -16,9 +16,9 @@ ALIASES = pathlib.Path("/etc/aliases")
 def config():
     """config("RetryMin=1s"): settings of [Server] for the time of the test."""
 
-    def write(*lines):
+    def write(*lines, section="Server"):
         CONFIG.parent.mkdir(parents=True, exist_ok=True)
-        CONFIG.write_text("[Server]\n" + "\n".join(lines) + "\n")
+        CONFIG.write_text(f"[{section}]\n" + "\n".join(lines) + "\n")
         run("systemctl", "reload", "postd-queued.service")
 
     yield write
@@ -189,6 +189,19 @@ def test_hold_over_a_restart(sendmail, mailbox, postctl, clean_queue):
     assert mailbox("alice").messages() == []
     postctl("release", ident)
     mailbox("alice").wait()
+
+
+def test_maildir(sendmail, mailbox, users, config, clean_queue):
+    config("Deliver=maildir", "Maildir=Mail/new mail", section="Action local")
+    home = pathlib.Path(users["alice"].pw_dir)
+    for i in range(20):
+        sendmail("alice", message=f"Subject: {i}\n\nx\n")
+    new = home / "Mail" / "new mail" / "new"
+    wait_until(lambda: new.exists() and len(list(new.iterdir())) == 20, timeout=20, what="20 messages in the maildir")
+    message = next(new.iterdir())
+    assert message.owner() == "alice" and message.stat().st_mode & 0o077 == 0
+    assert b"\r" not in message.read_bytes() and message.read_bytes().startswith(b"Return-Path: <root@")
+    assert mailbox("alice").messages() == []
 
 
 def test_damaged_content_is_put_aside(sendmail, mailbox, postctl, journal, clean_queue):
