@@ -263,6 +263,19 @@ static void on_written(Manager *manager, Message *m, void *userdata _unused_, in
         settle_resume(manager, m);
 }
 
+/* Has a report to be made before the outcome counts? */
+static bool report_missing(const Recipient *r) {
+        return r->outcome->report && !(r->dsn & r->outcome->report);
+}
+
+/* One report at a time for a message: of one kind, to one sender; what else there is to report has its turn afterwards. */
+static void report_choose(Message *m, const Recipient *first) {
+        for (Recipient *r = m->recipients; r; r = r->next)
+                if (r->outcome && !r->outcome->writing && report_missing(r) && r->outcome->report == first->outcome->report &&
+                    streq_ptr(r->sender, first->sender))
+                        r->outcome->reporting = true;
+}
+
 static void write_outcomes(Manager *manager, Message *m) {
         _cleanup_(record_set_freep) RecordSet *set = NULL;
         RetryClock clock = manager_clock();
@@ -272,7 +285,7 @@ static void write_outcomes(Manager *manager, Message *m) {
         k = record_set_new(&set);
         for (Recipient *r = m->recipients; r && k >= 0; r = r->next) {
                 Outcome *o = r->outcome;
-                if (!o || o->writing || o->reporting || (o->report && !(r->dsn & o->report)))
+                if (!o || o->writing || o->reporting || report_missing(r))
                         continue;
                 usec_t due = o->state == RECIPIENT_PENDING ? retry_due_realtime(clock.boottime + retry_in(manager, r), &clock) : 0;
                 k = add_record(set, r, due);
@@ -293,26 +306,26 @@ static void write_outcomes(Manager *manager, Message *m) {
  * recipient has a final one the message ends without writing them, which saves a sync. Called again whenever an
  * operation on the message's file has ended. */
 void settle_resume(Manager *manager, Message *m) {
-        bool all_final = true, any_ready = false, any_report = false;
+        bool all_final = true, any_ready = false, reporting = false;
+        const Recipient *unreported = NULL;
 
         if (m->finishing || m->gathering)
                 return;
         for (Recipient *r = m->recipients; r; r = r->next) {
                 const Outcome *o = r->outcome;
 
-                if (!o || o->state == RECIPIENT_PENDING || o->writing || o->reporting || (o->report && !(r->dsn & o->report)))
+                if (!o || o->state == RECIPIENT_PENDING || o->writing || o->reporting || report_missing(r))
                         all_final = false;
+                reporting = reporting || (o && o->reporting);
                 if (!o || o->writing || o->reporting)
                         continue;
-                if (o->report && !(r->dsn & o->report))
-                        any_report = true;
+                if (report_missing(r))
+                        unreported = unreported ?: r;
                 else
                         any_ready = true;
         }
-        if (any_report) {
-                for (Recipient *r = m->recipients; r; r = r->next)
-                        if (r->outcome && !r->outcome->writing && r->outcome->report && !(r->dsn & r->outcome->report))
-                                r->outcome->reporting = true;
+        if (unreported && !reporting) {
+                report_choose(m, unreported);
                 report_make(manager, m);
         }
         if (all_final && !m->op_running)

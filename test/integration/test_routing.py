@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import shutil
 import time
 
 import pytest
@@ -119,6 +120,18 @@ def test_unknown_member_is_reported_to_the_owner(sendmail, mailbox, aliases, cle
     assert mailbox("carol").messages() == []
 
 
+def test_reports_go_to_each_owner(sendmail, mailbox, aliases, clean_queue):
+    aliases("one: nobody-one, nobody-too\nowner-one: bob\ntwo: nobody-two\nowner-two: carol\n")
+    sendmail("one", "two", user="alice")
+    failed = {}
+    for user in ("bob", "carol"):
+        mailbox(user).wait()
+    time.sleep(1)
+    for user in ("alice", "bob", "carol"):
+        failed[user] = sorted(g["Final-Recipient"].split()[-1].split("@")[0] for m in mailbox(user).messages() for g in report(m)[1:])
+    assert failed == {"alice": [], "bob": ["nobody-one", "nobody-too"], "carol": ["nobody-two"]}
+
+
 def test_expansion_is_frozen(sendmail, mailbox, aliases, postctl, clean_queue):
     """A list edited between attempts changes nothing for what was accepted before."""
     aliases("team: alice, far@example.org\n")
@@ -194,6 +207,7 @@ def test_hold_over_a_restart(sendmail, mailbox, postctl, clean_queue):
 def test_maildir(sendmail, mailbox, users, config, clean_queue):
     config("Deliver=maildir", "Maildir=Mail/new mail", section="Action local")
     home = pathlib.Path(users["alice"].pw_dir)
+    shutil.rmtree(home / "Mail", ignore_errors=True)
     for i in range(20):
         sendmail("alice", message=f"Subject: {i}\n\nx\n")
     new = home / "Mail" / "new mail" / "new"
