@@ -9,6 +9,7 @@
 #include "basic/text.h"
 #include "deliver/mbox-record.h"
 
+#define HOLE_MIN 512U /* the smallest block */
 #define FROM_LINE_MAX 4096U
 
 int mbox_record_format(const MboxRecord *r, Buf *ret) {
@@ -89,6 +90,8 @@ typedef struct Scan {
         const MboxRecord *record;
         size_t n_seen;
         bool foreign;
+        bool hole;               /* whatever is written before it, and any of our From_ lines may be missing behind */
+        size_t n_nul;            /* in a row, up to here */
         bool begun;              /* a byte that is no empty line was seen */
         char line[FROM_LINE_MAX]; /* the beginning of the current line */
         size_t n_line;
@@ -99,15 +102,30 @@ static void scan_line(Scan *s, bool whole) {
 
         if (s->n_line == 0)
                 return;
-        if (!s->begun && !from)
+        if (!s->begun && !from && !s->hole)
                 s->foreign = whole || memcmp(s->line, "From ", MIN(s->n_line, (size_t) 5)) != 0;
         s->begun = true;
         if (from && whole) {
-                if (s->n_seen >= s->record->n_copies || crc32c(0, s->line, s->n_line) != s->record->copies[s->n_seen].from_crc)
+                uint32_t crc = crc32c(0, s->line, s->n_line);
+                while (s->hole && s->n_seen < s->record->n_copies && crc != s->record->copies[s->n_seen].from_crc)
+                        s->n_seen++;
+                if (s->n_seen >= s->record->n_copies || crc != s->record->copies[s->n_seen].from_crc)
                         s->foreign = true;
                 s->n_seen++;
         }
         s->n_line = 0;
+}
+
+/* The size of a file may reach the disk before blocks in its midst do; these are zeros then. No mail has so many. */
+static void scan_hole(Scan *s, const char *p, size_t n) {
+        if (!memchr(p, 0, n)) {
+                s->n_nul = 0;
+                return;
+        }
+        for (size_t i = 0; i < n; i++) {
+                s->n_nul = p[i] == 0 ? s->n_nul + 1 : 0;
+                s->hole = s->hole || s->n_nul >= HOLE_MIN;
+        }
 }
 
 static void scan_bytes(Scan *s, const char *p, size_t n) {
@@ -137,12 +155,16 @@ int mbox_record_compare(const MboxRecord *r, int fd, uint64_t end) {
                         return n;
                 if (n == 0)
                         break;
+                scan_hole(s, chunk, n);
                 scan_bytes(s, chunk, n);
                 offset += n;
         }
+        s->hole = s->hole || s->n_nul > 0;
         scan_line(s, false);
         if (s->foreign)
                 return MBOX_TAIL_FOREIGN;
+        if (s->hole)
+                return MBOX_TAIL_HOLE;
         /* Ours ends with an empty line. Where something else has filled up what was cut off, the end is in its midst. */
         char last[2] = "";
         if (end >= sizeof(last)) {

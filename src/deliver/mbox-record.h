@@ -41,6 +41,7 @@ bool mbox_record_contains(const MboxRecord *r, const QueueId *id, unsigned recip
 typedef enum MboxTail {
         MBOX_TAIL_FOREIGN,  /* there is something that the append did not write, or it does not begin there */
         MBOX_TAIL_PART,     /* a beginning of the append */
+        MBOX_TAIL_HOLE,     /* ours, but with blocks of zeros where the power went before they were written */
         MBOX_TAIL_ALL,      /* every message of it begins in there, and an empty line ends it */
 } MboxTail;
 int mbox_record_compare(const MboxRecord *r, int fd, uint64_t end);

@@ -28,7 +28,6 @@ struct Mbox {
         int error;           /* or the errno that opening it gave */
         usec_t lock_timeout;
         char boot[9];
-        usec_t boot_time;    /* CLOCK_REALTIME */
         bool no_record;      /* the file system has no extended attributes */
 };
 
@@ -138,7 +137,6 @@ static int find_boot(Mbox *m) {
         if (r < 0)
                 return r;
         memcpy(m->boot, sd_id128_to_string(id, text), sizeof(m->boot) - 1);
-        m->boot_time = usec_sub(now_usec(CLOCK_REALTIME), now_usec(CLOCK_BOOTTIME));
         return 0;
 }
 
@@ -211,17 +209,10 @@ static bool write_record(Mbox *m, const MboxRecord *record) {
         return false;
 }
 
-/* Nobody has changed the file since that append was cut off: a mail program may have rewritten it otherwise, and what
- * stands behind the start be somebody's mail. While the machine runs an append without "done" was never answered; after a
- * restart the mark may have been lost with the power. */
-static bool may_repair(const Mbox *m, const MboxRecord *record, const struct stat *st) {
-        usec_t changed = (usec_t) MAX(st->st_mtim.tv_sec, 0) * USEC_PER_SEC;
-
-        return streq(record->boot, m->boot) || changed < m->boot_time;
-}
-
-/* Looks at what the last append left: takes a cut one away and settles copies that are there. *size follows. 0 or -errno. */
-static int recover(Mbox *m, const struct stat *st, uint64_t *size, Copy *copies, size_t n) {
+/* Looks at what the last append left: takes a cut one away and settles copies that are there. *size follows. What was
+ * answered had been synced with its record, end and all; so an append that is cut or has holes was never answered, and
+ * its From_ lines tell it from anybody else's mail. 0 or -errno. */
+static int recover(Mbox *m, uint64_t *size, Copy *copies, size_t n) {
         MboxRecord record;
         int r;
 
@@ -239,7 +230,7 @@ static int recover(Mbox *m, const struct stat *st, uint64_t *size, Copy *copies,
                         record.done = true;
                         (void) write_record(m, &record);
                 }
-                if (!whole && r != MBOX_TAIL_FOREIGN && may_repair(m, &record, st)) {
+                if ((!whole && r != MBOX_TAIL_FOREIGN) || (r == MBOX_TAIL_HOLE && *size == record.end)) {
                         if (ftruncate(m->fd, (off_t) record.start) < 0)
                                 return negative_errno();
                         *size = record.start;
@@ -393,7 +384,7 @@ static int deliver_locked(Mbox *m, Copy *copies, size_t n) {
         if (check_name(m, &st, copies, n) > 0)
                 return 1;
         uint64_t size = st.st_size;
-        r = recover(m, &st, &size, copies, n);
+        r = recover(m, &size, copies, n);
         if (r >= 0)
                 do
                         r = append_batch(m, size, copies, n);
