@@ -285,7 +285,8 @@ def test_root_does_not_wait(users, mailbox):
     assert waiting
 
 
-def test_limit(users):
+def test_limit(users, configuration):
+    configuration("[Server]\nSessionsMax=16\n")  # and as many again, and 32
     links = []
     try:
         for _ in range(70):
